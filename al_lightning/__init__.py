@@ -1,0 +1,24 @@
+"""Train deep networks without end-to-end backpropagation, by Associated Learning, in PyTorch Lightning."""
+
+from al_lightning._version import __version__
+from al_lightning.convert import to_al_layers
+from al_lightning.layer import ALLayer, LayerLosses, detach
+from al_lightning.modules import (
+    CNNAL,
+    CNNBP,
+    MLPAL,
+    MLPBP,
+    VGGAL,
+    VGGBP,
+    ALModule,
+    ALOptions,
+    BPModule,
+    BPOptions,
+    ResNetAL,
+    ResNetBP,
+)
+
+__all__ = [
+    "ALLayer", "ALModule", "ALOptions", "BPModule", "BPOptions", "CNNAL", "CNNBP", "LayerLosses", "MLPAL", "MLPBP",
+    "ResNetAL", "ResNetBP", "VGGAL", "VGGBP", "__version__", "detach", "to_al_layers",
+]  # fmt: skip

@@ -1,0 +1,154 @@
+"""Checkpoints that mean for AL what they mean for BP, written so that no failure costs an older one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes to a temporary name in the same folder and renames: a full disk leaves the old file whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Args:
+            checkpoint: what to write.
+            path: where; remote addresses are left to Lightning's own writer.
+            storage_options: Lightning's, for remote addresses.
+
+        Raises:
+            OSError: if it cannot be written; whatever stood at ``path`` still stands there.
+        """
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        final = Path(path)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
+        except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError
+            raise OSError(
+                f"Expected to write the checkpoint {final}, but could not ({_cause(error)}). "
+                "Checkpoints written before are whole; free some space and resume from the last one."
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _cause(error: BaseException) -> str:
+    root: BaseException = error
+    while (deeper := root.__cause__ or root.__context__) is not None:
+        root = deeper
+    return str(root).strip().splitlines()[0] if str(root).strip() else type(root).__name__
+
+
+class Checkpoint(ModelCheckpoint):
+    """Keeps the best checkpoint by ``val_acc`` and the last one, by epoch, step or time.
+
+    Under manual optimization Lightning's own class ignores the time interval and expects weights from before the
+    optimizer step. Here a training-step or time trigger writes the weights as they are, after the batch: at once
+    if nothing is monitored, and as ``last``; the monitored best is written at the next validation, whose metric
+    belongs to the weights.
+
+    Args:
+        dirpath: folder; the logger's if None.
+        filename: pattern such as ``{epoch}-{step}``; Lightning's default if None.
+        monitor: metric that decides what is best; None keeps by recency. Without validation it counts as None.
+        mode: ``"max"`` or ``"min"``.
+        save_top_k: how many best ones to keep; -1 keeps all.
+        save_last: also keep ``last.ckpt``, from which a run can go on.
+        every_n_epochs: save every so many epochs; the default where no other interval is given.
+        every_n_train_steps: save every so many optimizer rounds.
+        train_time_interval: save after this much time, such as ``00:30:00``.
+        save_weights_only: leave optimizers out.
+    """
+
+    def __init__(
+        self,
+        dirpath: str | None = None,
+        filename: str | None = None,
+        monitor: str | None = "val_acc",
+        mode: Literal["min", "max"] = "max",
+        save_top_k: int = 1,
+        save_last: bool = True,
+        every_n_epochs: int | None = None,
+        every_n_train_steps: int | None = None,
+        train_time_interval: timedelta | None = None,
+        save_weights_only: bool = False,
+    ) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename=filename,
+            monitor=monitor,
+            mode=mode,
+            save_top_k=save_top_k,
+            save_last=save_last,
+            every_n_epochs=every_n_epochs,
+            every_n_train_steps=every_n_train_steps,
+            train_time_interval=train_time_interval,
+            save_weights_only=save_weights_only,
+        )
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Make the Trainer's writer atomic, unless the user chose another one."""
+        super().setup(trainer, pl_module, stage)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock; without validation there is nothing to monitor."""
+        super().on_train_start(trainer, pl_module)
+        batches = trainer.num_val_batches
+        if self.monitor is not None and not sum(batches if isinstance(batches, list) else [batches]):
+            self.monitor = None
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: torch.Tensor | Mapping[str, Any] | None,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save if a step or time trigger is due."""
+        if not self._is_due(trainer) or self._should_skip_saving_checkpoint(trainer):
+            return
+        candidates = self._monitor_candidates(trainer)
+        if self.monitor is None:
+            self._save_topk_checkpoint(trainer, candidates)
+        self._save_last_checkpoint(trainer, candidates)
+        if self.monitor is not None:
+            self._defer_save_until_validation = True
+            self._last_global_step_saved = 0  # else a validation right after this batch would be skipped
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        steps = self._every_n_train_steps
+        if steps >= 1 and trainer.global_step > 0 and trainer.global_step % steps == 0:
+            return True
+        interval = self._train_time_interval
+        if interval is None:
+            return False
+        now = time.monotonic()
+        started = self._last_time_checked
+        due = started is not None and now - started >= interval.total_seconds()
+        due = bool(trainer.strategy.broadcast(due))  # clocks differ; all ranks must agree
+        if due:
+            self._last_time_checked = now
+        return due

@@ -1,0 +1,95 @@
+"""Algorithm 1 of the paper: from the blocks of a network to AL layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from al_lightning.bridges import BridgeKind, make_bridge
+from al_lightning.layer import ALLayer, ReconstructionLoss
+
+TargetActivation: TypeAlias = Literal["tanh", "sigmoid"]
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+def _target_function(inputs: int, outputs: int, activation: TargetActivation | None) -> nn.Module:
+    """A linear map and its activation: the form of every g and h (section 2.1)."""
+    linear = nn.Linear(inputs, outputs)
+    return linear if activation is None else nn.Sequential(linear, _ACTIVATIONS[activation]())
+
+
+def to_al_layers(
+    blocks: Sequence[nn.Module] | nn.Sequential,
+    num_classes: int,
+    example_input: Tensor,
+    target_dim: int = 128,
+    *,
+    bridge: BridgeKind = "lean",
+    target_activation: TargetActivation = "tanh",
+    score_activation: TargetActivation | None = None,
+    detach_target: bool = True,
+    reconstruction_loss: ReconstructionLoss = "mse",
+) -> list[ALLayer]:
+    """Give every block a bridge, a target encoder and a target decoder (Algorithm 1).
+
+    ``g_i`` and ``h_i`` are Linear + activation; ``h_1`` returns to the classes and is linear unless
+    ``score_activation`` says otherwise. Shapes are found by running the example through the blocks once, in
+    evaluation mode, so that no statistics move.
+
+    Args:
+        blocks: the encoders ``f_1 .. f_L`` in order; each must return features (B, C, H, W) or (B, D).
+        num_classes: K.
+        example_input: a batch of any size, with the shape and dtype that training will use.
+        target_dim: N, the width of every ``t_i`` (the autoencoders are overcomplete, section 6.9).
+        bridge: ``"lean"`` or ``"paper"``, see :func:`~al_lightning.bridges.make_bridge`.
+        target_activation: ``"tanh"``, or the image recipe's ``"sigmoid"``.
+        score_activation: activation of ``h_1``; the published image code uses ``"sigmoid"``.
+        detach_target: stop the associated loss at g.
+        reconstruction_loss: the first layer's; all others use MSE.
+
+    Returns:
+        L layers, ready for :class:`~al_lightning.ALModule`.
+
+    Raises:
+        ValueError: if there is no block, or an argument or a block's output has no sense, naming it.
+    """
+    if len(blocks) == 0:
+        raise ValueError("Expected at least one block to convert, but got none.")
+    if target_dim < 1:
+        raise ValueError(f"Expected `target_dim` to be at least 1, but got {target_dim}.")
+    for name, value in (("target_activation", target_activation), ("score_activation", score_activation)):
+        if value not in _ACTIVATIONS and not (value is None and name == "score_activation"):
+            raise ValueError(f"Expected `{name}` to be 'tanh' or 'sigmoid', but got {value!r}.")
+    layers: list[ALLayer] = []
+    state, width = example_input, num_classes
+    for number, block in enumerate(blocks, 1):
+        was_training = block.training
+        with torch.no_grad():
+            state = block.eval()(state)
+        block.train(was_training)
+        if not isinstance(state, Tensor):
+            raise ValueError(
+                f"Expected block {number} ({type(block).__name__}) to return a tensor, "
+                f"but got {type(state).__name__}. Build its ALLayer by hand, with a bridge that reads it."
+            )
+        try:
+            b = make_bridge(bridge, tuple(state.shape[1:]), target_dim)
+        except ValueError as error:
+            raise ValueError(f"Block {number} ({type(block).__name__}) cannot be bridged. {error}") from None
+        first = number == 1
+        layers.append(
+            ALLayer(
+                f=block,
+                b=b,
+                g=_target_function(width, target_dim, target_activation),
+                h=_target_function(target_dim, width, score_activation if first else target_activation),
+                reconstruction_loss=reconstruction_loss if first else "mse",
+                detach_target=detach_target,
+            )
+        )
+        width = target_dim
+    return layers

@@ -1,0 +1,47 @@
+"""torchvision's data sets: the local folder first, then the network, then a sentence."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import TypeVar
+
+from torchvision.datasets import VisionDataset
+
+Loaded = TypeVar("Loaded", bound=VisionDataset)
+
+# What torchvision raises for files that are missing, cut short or altered.
+_UNREADABLE = (RuntimeError, OSError, ValueError, AssertionError, EOFError, KeyError, pickle.UnpicklingError)
+
+
+def open_or_download(make: Callable[[bool], Loaded], root: str, folder: str, page: str) -> Loaded:
+    """Open a torchvision data set, downloading it only if it cannot be opened.
+
+    Args:
+        make: builds the data set; its argument says whether to download.
+        root: folder that was asked for.
+        folder: what torchvision looks for under ``root``.
+        page: where a user can get the files by hand.
+
+    Returns:
+        The data set.
+
+    Raises:
+        FileNotFoundError: if it is neither there, whole, nor to be had.
+    """
+    try:
+        return make(False)
+    except _UNREADABLE as local:
+        try:
+            return make(True)
+        except _UNREADABLE as remote:
+            raise FileNotFoundError(
+                f"Expected the data set under {root}/{folder}, but it is missing or damaged there "
+                f"({_line(local)}) and could not be downloaded ({_line(remote)}). "
+                f"Get it from {page} and unpack it under {root!r}, delete what is damaged, or name another `root`."
+            ) from remote
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,166 @@
+"""One layer of Associated Learning (AL), in pure torch.
+
+Legend of symbols, used everywhere in this library (Wu et al., ICLR 2022, section 2.1):
+
+=============  =========================================================================
+``f_i``        encoder of layer i: ``s_i = f_i(s_{i-1})``; any block of a network
+``b_i``        bridge: projects ``s_i`` to where ``t_i`` lives
+``g_i``        target encoder: ``t_i = g_i(t_{i-1})``
+``h_i``        target decoder: ``h_i(t_i)`` reconstructs ``t_{i-1}``
+``s_0, t_0``   the input ``x`` and the encoded target (one-hot for classes)
+``A_i``        associated loss ``mean((b_i(s_i) - t_i)^2)``
+``R_i``        reconstruction loss of ``h_i(t_i)`` against ``t_{i-1}``
+``L``          number of AL layers
+=============  =========================================================================
+
+Inference with path length k is ``x -> f_1 .. f_k -> b_k -> h_k .. h_1 -> scores`` (Algorithm 3).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor, float32, float64, nn
+
+ReconstructionLoss: TypeAlias = Literal["mse", "cross_entropy"]
+
+#: What travels between layers: a tensor, or a NamedTuple of tensors (features, mask).
+State = TypeVar("State", bound="Tensor | tuple[Tensor, ...]")
+
+
+class LayerLosses(NamedTuple):
+    """The two local losses of one layer, scalar tensors of at least float32."""
+
+    associated: Tensor
+    reconstruction: Tensor
+
+
+def _parts(state: object) -> tuple[type, tuple[Tensor, ...]]:
+    """Take a NamedTuple of tensors apart, refusing anything else with a sentence."""
+    if isinstance(state, tuple) and "_fields" in vars(type(state)):
+        return type(state), tuple(state)
+    raise TypeError(
+        "Expected the state between two layers to be a tensor or a NamedTuple of tensors, "
+        f"but got {type(state).__name__}. Return one of the two from the layer's encoder f."
+    )
+
+
+def detach(state: State) -> State:
+    """Cut a state from the graph that computed it.
+
+    Args:
+        state: a tensor, or a NamedTuple of tensors, any shape and dtype.
+
+    Returns:
+        The same kind of state, sharing storage, without history.
+
+    Raises:
+        TypeError: if ``state`` is neither.
+    """
+    if isinstance(state, Tensor):
+        return state.detach()
+    kind, parts = _parts(state)
+    return kind(*(detach(part) for part in parts))  # type: ignore[no-any-return]
+
+
+def select(state: State, keep: Tensor) -> State:
+    """Keep some samples of a state, so that the rest costs nothing any more.
+
+    Args:
+        state: a tensor (B, ...) or a NamedTuple of such tensors.
+        keep: (B,) bool.
+
+    Returns:
+        The same kind of state with ``keep.sum()`` samples.
+
+    Raises:
+        TypeError: if ``state`` is neither.
+    """
+    if isinstance(state, Tensor):
+        return state[keep]
+    kind, parts = _parts(state)
+    return kind(*(select(part, keep) for part in parts))  # type: ignore[no-any-return]
+
+
+def _precise(x: Tensor) -> Tensor:
+    """Losses of a converged layer reach 1e-7 (Table 9): half precision cannot tell them from zero."""
+    return x if x.dtype in (float32, float64) else x.float()
+
+
+class ALLayer(nn.Module):
+    r"""One AL layer: encoder, bridge, target encoder and target decoder, and their two losses.
+
+    .. math::
+
+        s_i = f(s_{i-1}),\quad t_i = g(t_{i-1}),\quad
+        A_i = \operatorname{mean}((b(s_i) - t_i)^2),\quad R_i = \ell(h(t_i), t_{i-1})
+
+    (paper, equation 3). ``A_i`` trains f, b and g; ``R_i`` trains g and h (Algorithm 2). The layer is a pure
+    function of its inputs: it detaches nothing but what ``detach_target`` says and keeps nothing between calls.
+    Whoever loops over layers isolates them, by :func:`detach`.
+
+    Args:
+        f: encoder, from the state ``s_{i-1}`` to the state ``s_i``.
+        b: bridge, from ``s_i`` to (B, target_dim).
+        g: target encoder, from ``t_{i-1}`` to ``t_i``, (B, target_dim).
+        h: target decoder, from ``t_i`` back to the shape of ``t_{i-1}``.
+        reconstruction_loss: ``"mse"``, or ``"cross_entropy"``, which reads ``t_{i-1}`` as one-hot and ``h(t_i)``
+            as logits; it makes sense for the first layer of a classifier.
+        detach_target: stop the gradient of ``A_i`` at g, as most published code does; the paper lets it through.
+
+    Raises:
+        ValueError: if ``reconstruction_loss`` is neither of the two.
+    """
+
+    def __init__(
+        self,
+        f: nn.Module,
+        b: nn.Module,
+        g: nn.Module,
+        h: nn.Module,
+        *,
+        reconstruction_loss: ReconstructionLoss = "mse",
+        detach_target: bool = False,
+    ) -> None:
+        super().__init__()
+        if reconstruction_loss not in ("mse", "cross_entropy"):
+            raise ValueError(
+                "Expected `reconstruction_loss` to be 'mse' or 'cross_entropy', "
+                f"but got {reconstruction_loss!r}."
+            )
+        self.f, self.b, self.g, self.h = f, b, g, h
+        self.reconstruction_loss: ReconstructionLoss = reconstruction_loss
+        self.detach_target = detach_target
+
+    def forward(self, s: State, t: Tensor) -> tuple[State, Tensor, LayerLosses]:
+        """Encode both sides and compare them.
+
+        Args:
+            s: the state ``s_{i-1}``; a tensor (B, ...) or a NamedTuple of tensors.
+            t: ``t_{i-1}``, (B, previous target_dim), floating point.
+
+        Returns:
+            ``s_i``, ``t_i`` (B, target_dim) and the two losses.
+        """
+        s_next = self.f(s)
+        t_next = self.g(t)
+        return s_next, t_next, self.losses(self.b(s_next), t_next, t)
+
+    def losses(self, association: Tensor, t_next: Tensor, t: Tensor) -> LayerLosses:
+        """The losses of a layer whose bridge and target encoder have already run.
+
+        Args:
+            association: ``b(s_i)``, (B, target_dim).
+            t_next: ``t_i``, (B, target_dim).
+            t: ``t_{i-1}``, (B, previous target_dim).
+
+        Returns:
+            ``A_i`` and ``R_i``, means over all elements (cross-entropy: over samples).
+        """
+        target = t_next.detach() if self.detach_target else t_next
+        associated = F.mse_loss(_precise(association), _precise(target))
+        decoded, original = _precise(self.h(t_next)), _precise(t)
+        if self.reconstruction_loss == "cross_entropy":
+            return LayerLosses(associated, F.cross_entropy(decoded, original))
+        return LayerLosses(associated, F.mse_loss(decoded, original))

@@ -1,0 +1,391 @@
+"""Training by Associated Learning: the algorithm stands here, once (paper, Algorithms 2 and 3)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, TypedDict, cast
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from al_lightning import randomness
+from al_lightning.layer import ALLayer, LayerLosses, detach, select
+from al_lightning.modules.base import Batch, Classifier, Interval
+
+
+class ALOptions(TypedDict, total=False):
+    """Arguments of :class:`ALModule` that every AL architecture passes on."""
+
+    class_names: list[str] | None
+    optimizer: OptimizerCallable
+    lr_scheduler: LRSchedulerCallable | None
+    lr_scheduler_interval: Interval
+    layer_lr: list[float] | None
+    gradient_clip_norm: float | None
+    accumulate_batches: int
+    compile_layers: bool
+    isolated: bool
+    associated_layers: list[int] | None
+    active_depth: int | None
+    path_length: int | None
+
+
+class ALModule(Classifier):
+    r"""A stack of AL layers, each trained on its own losses by its own optimizer.
+
+    Layer i minimises :math:`A_i + R_i`; what it hands on is detached, so no gradient crosses a boundary and the
+    graph of only one layer is alive at a time. Each layer consumes what its predecessor computed *before* that
+    predecessor's own step on the batch (Algorithm 2).
+
+    Usable as it is, with layers built by hand, and as the base of an architecture that defines only ``__init__``.
+
+    Args:
+        layers: L layers, from the input upwards.
+        num_classes: K.
+        class_names: K names for predictions; numbers if None.
+        optimizer: any callable from parameters to an optimizer; called once a layer.
+        lr_scheduler: any callable from an optimizer to a scheduler; called once a layer.
+        lr_scheduler_interval: schedulers step per ``"epoch"`` or per ``"step"`` (optimizer round).
+        layer_lr: one learning rate a layer, in place of the optimizer's own.
+        gradient_clip_norm: largest 2-norm of one layer's gradient (the paper: 5 for the Bi-LSTM).
+        accumulate_batches: batches whose mean gradient makes one optimizer round; the last round of an epoch
+            may have fewer, and is scaled as if it had all (as Lightning does under automatic optimization).
+        compile_layers: run each layer through ``torch.compile``; names in checkpoints stay the same.
+        isolated: cut the graph between layers. False is the paper's ablation: losses are summed, one backward,
+            then all optimizers step.
+        associated_layers: numbers (from 1) of the layers that have an associated loss; all if None. The
+            encoder of a layer without one learns only through the layers above, so ``isolated=False`` goes
+            with it.
+        active_depth: train and use only the first so many layers; all if None.
+        path_length: k of ``forward`` and of ``val_acc`` and ``test_acc``; ``active_depth`` if None. Chosen at
+            run time, never read from a checkpoint.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[ALLayer],
+        num_classes: int,
+        *,
+        class_names: list[str] | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_scheduler_interval: Interval = "epoch",
+        layer_lr: list[float] | None = None,
+        gradient_clip_norm: float | None = None,
+        accumulate_batches: int = 1,
+        compile_layers: bool = False,
+        isolated: bool = True,
+        associated_layers: list[int] | None = None,
+        active_depth: int | None = None,
+        path_length: int | None = None,
+    ) -> None:
+        depth = len(layers)
+        if depth == 0:
+            raise ValueError("Expected at least one layer, but got none.")
+        super().__init__(
+            num_classes,
+            class_names,
+            optimizer,
+            lr_scheduler,
+            lr_scheduler_interval,
+            gradient_clip_norm,
+            accumulate_batches,
+            paths=depth,
+        )
+        if layer_lr is not None and (len(layer_lr) != depth or min(layer_lr) <= 0):
+            raise ValueError(
+                f"Expected `layer_lr` to hold one learning rate above 0 for each of the {depth} layers, "
+                f"but got {layer_lr}."
+            )
+        if active_depth is not None and not 1 <= active_depth <= depth:
+            raise ValueError(f"Expected `active_depth` to be in 1..{depth}, but got {active_depth}.")
+        numbers = set(associated_layers) if associated_layers is not None else set(range(1, depth + 1))
+        if not numbers <= set(range(1, depth + 1)):
+            raise ValueError(f"Expected `associated_layers` to be in 1..{depth}, but got {associated_layers}.")
+        if isolated and len(numbers) < depth:
+            raise ValueError(
+                "Expected every layer to have an associated loss when layers are isolated, but got "
+                f"associated_layers={associated_layers}: the other encoders would never learn. "
+                "Set `isolated=False`."
+            )
+        self.layers = nn.ModuleList(layers)
+        self.layer_lr = layer_lr
+        self.isolated = isolated
+        self.associated_layers = frozenset(numbers)
+        self.active_depth = active_depth or depth
+        self.path_length = path_length
+        self.run_seed: int | None = None
+        self.automatic_optimization = False
+        self.path_index()  # refuses a path length that does not exist
+        if compile_layers:
+            for layer in self.layers:
+                layer.compile()  # in place: state_dict keys stay as they are
+
+    def active_layers(self) -> list[ALLayer]:
+        """The layers that are trained and used, from the input upwards."""
+        return cast("list[ALLayer]", list(self.layers)[: self.active_depth])
+
+    # ------------------------------------------------------------------ inference (Algorithm 3)
+
+    def _length(self, path_length: int | None) -> int:
+        length = path_length if path_length is not None else self.path_length
+        if length is None:
+            return self.active_depth
+        if not 1 <= length <= self.active_depth:
+            raise ValueError(
+                f"Expected `path_length` to be in 1..{self.active_depth}, the number of active AL layers, "
+                f"but got {length}."
+            )
+        return length
+
+    def _decode(self, association: Tensor, path_length: int) -> Tensor:
+        """``h_k .. h_1``: from a bridge's output to scores."""
+        for layer in reversed(self.active_layers()[:path_length]):
+            association = layer.h(association)
+        return association
+
+    def path_index(self) -> int:
+        """Index of the module's own path."""
+        return self._length(None) - 1
+
+    def forward(self, x: Tensor, path_length: int | None = None) -> Tensor:
+        """Scores along one path: ``x -> f_1 .. f_k -> b_k -> h_k .. h_1``.
+
+        Args:
+            x: the input, (B, ...).
+            path_length: k in 1..L; the module's own if None.
+
+        Returns:
+            (B, num_classes) scores, for ``argmax`` or :meth:`probabilities`.
+
+        Raises:
+            ValueError: if there is no such path, or ``x`` has another shape than the network was built for.
+        """
+        self.check_input(x)
+        length = self._length(path_length)
+        s = x
+        for layer in self.active_layers()[:length]:
+            s = layer.f(s)
+        return self._decode(layer.b(s), length)
+
+    def forward_paths(self, x: Tensor) -> list[Tensor]:
+        """Scores along all paths, sharing the encoders: a list of L tensors (B, num_classes)."""
+        self.check_input(x)
+        s, scores = x, []
+        for k, layer in enumerate(self.active_layers(), 1):
+            s = layer.f(s)
+            scores.append(self._decode(layer.b(s), k))
+        return scores
+
+    def forward_adaptive(self, x: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
+        """Let each sample leave at the first path that is sure of it; the rest goes on as a smaller batch.
+
+        Args:
+            x: the input, (B, ...).
+            confidence: calibrated probability in [0, 1] at which a sample leaves.
+
+        Returns:
+            Scores (B, num_classes) and the path length that made them, (B,) int64.
+
+        Raises:
+            ValueError: if ``confidence`` is outside [0, 1].
+            RuntimeError: in training mode, where batch norm would mix the samples that stay.
+        """
+        if not 0 <= confidence <= 1:
+            raise ValueError(f"Expected `confidence` to be in [0, 1], but got {confidence}.")
+        if self.training:
+            raise RuntimeError("Expected the module in evaluation mode for early exits. Call `.eval()` first.")
+        self.check_input(x)
+        s, depth = x, self.active_depth
+        left = torch.arange(len(x), device=x.device)
+        exits = torch.full_like(left, depth)
+        scores = torch.empty(0, device=x.device)
+        for k, layer in enumerate(self.active_layers(), 1):
+            s = layer.f(s)
+            path = self._decode(layer.b(s), k)
+            if k == 1:
+                scores = path.new_empty(len(x), path.shape[1])
+            sure = self.probabilities(path, k).amax(-1) >= confidence
+            leaves = sure if k < depth else torch.ones_like(sure)
+            scores[left[leaves]] = path[leaves]
+            exits[left[leaves]] = k
+            if bool(leaves.all()):
+                break
+            left, s = left[~leaves], select(s, ~leaves)
+        return scores, exits
+
+    def inference_parameters(self, path_length: int | None = None) -> int:
+        """Number of parameters of one path: ``f_1 .. f_k``, ``b_k``, ``h_1 .. h_k``; no g, one bridge.
+
+        Args:
+            path_length: k; the module's own if None.
+
+        Returns:
+            The count.
+        """
+        layers = self.active_layers()[: self._length(path_length)]
+        used = [part for layer in layers for part in (layer.f, layer.h)] + [layers[-1].b]
+        return sum(p.numel() for part in used for p in part.parameters())
+
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Sum of all layers' losses, and the scores of every path."""
+        self.check_input(x)
+        s, t = x, self.target.encode(y)
+        losses, scores = [], []
+        for k, layer in enumerate(self.active_layers(), 1):
+            s, t_next = layer.f(s), layer.g(t)
+            association = layer.b(s)
+            losses.append(self._objective(k, layer.losses(association, t_next, t)))
+            scores.append(self._decode(association, k))
+            t = t_next
+        return torch.stack(losses).sum(), scores
+
+    # ------------------------------------------------------------------ training (Algorithm 2)
+
+    def _objective(self, number: int, losses: LayerLosses) -> Tensor:
+        if number in self.associated_layers:
+            return losses.associated + losses.reconstruction
+        return losses.reconstruction
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One batch: every layer in turn computes, learns, and hands on what it computed before it learned."""
+        x, y = batch
+        self.check_input(x)
+        optimizers = self._layer_optimizers()
+        full_round = (batch_idx + 1) % self.accumulate_batches == 0 or self.trainer.is_last_batch
+        s, t = x, self.target.encode(y)
+        names: list[str] = []
+        losses: list[Tensor] = []
+        objectives: list[Tensor] = []
+        for number, (layer, optimizer) in enumerate(zip(self.active_layers(), optimizers), 1):
+            with randomness.fork(self.device, *self._stream(number, batch_idx)):
+                s, t, local = layer(s, t)
+            objectives.append(self._objective(number, local))
+            names += [f"associated loss of layer {number}", f"reconstruction loss of layer {number}"]
+            losses += [loss.detach() for loss in local]
+            if self.device.type == "cpu":  # nothing to wait for: stop before the weights are spoilt
+                self.check_finite(names[-2:], torch.stack(losses[-2:]), y, batch_idx)
+            if self.isolated:
+                s, t = detach(s), detach(t)  # the isolation: no gradient passes from a layer to the one below
+                self.manual_backward(objectives[-1] / self.accumulate_batches)
+                if full_round:
+                    self._update(layer, optimizer, last=number == len(optimizers))
+        if not self.isolated:
+            self.manual_backward(torch.stack(objectives).sum() / self.accumulate_batches)
+            if full_round:
+                for layer, optimizer in zip(self.active_layers(), optimizers):
+                    self._update(layer, optimizer, last=optimizer is optimizers[-1])
+        if self.device.type != "cpu":
+            self.check_finite(names, torch.stack(losses), y, batch_idx)
+        if full_round and self.lr_scheduler_interval == "step":
+            self._step_schedulers()
+        self._log_losses(torch.stack(objectives).sum().detach(), losses, len(y))
+
+    def _update(self, layer: ALLayer, optimizer: LightningOptimizer, last: bool) -> None:
+        """Clip and step one layer. Only the last step goes through Lightning's counting wrapper, so that
+        ``trainer.global_step`` counts rounds, not layers; mixed precision applies to both ways."""
+        if self.gradient_clip_norm is not None:
+            nn.utils.clip_grad_norm_(layer.parameters(), self.gradient_clip_norm)
+        if last:
+            optimizer.step()
+        else:
+            self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=_nothing, model=self)
+        optimizer.zero_grad()
+
+    def _log_losses(self, total: Tensor, losses: list[Tensor], batch_size: int) -> None:
+        self.log("train_loss", total, prog_bar=True, batch_size=batch_size)
+        each = {
+            f"train_layer{index // 2 + 1}_{('associated', 'reconstruction')[index % 2]}": loss
+            for index, loss in enumerate(losses)
+        }
+        self.log_dict(each, on_step=False, on_epoch=True, batch_size=batch_size)
+
+    def _stream(self, number: int, batch_idx: int) -> tuple[int, ...]:
+        """Names a layer's random numbers on one batch; see design: (run seed, rank, layer, batch)."""
+        assert self.run_seed is not None
+        return self.run_seed, self.global_rank, number, self.current_epoch, batch_idx
+
+    def on_fit_start(self) -> None:
+        """Fix the run's seed: the checkpoint's, or Lightning's, or one drawn by rank 0 for all."""
+        if self.run_seed is None:
+            given = randomness.given_seed()
+            seed = given if given is not None else secrets.randbits(32)
+            self.run_seed = self.trainer.strategy.broadcast(seed)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the run's seed to what every checkpoint holds."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["al_lightning"]["run_seed"] = self.run_seed
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the run's seed back, after the check that the checkpoint fits."""
+        super().on_load_checkpoint(checkpoint)
+        self.run_seed = checkpoint.get("al_lightning", {}).get("run_seed")
+
+    # ------------------------------------------------------------------ optimizers
+
+    def configure_optimizers(self) -> Any:
+        """One optimizer, and one scheduler if any, for each active layer."""
+        optimizers: list[Optimizer] = []
+        for index, layer in enumerate(self.active_layers()):
+            optimizer = self.optimizer(layer.parameters())
+            if self.layer_lr is not None:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.layer_lr[index]
+            optimizers.append(optimizer)
+        return optimizers, self._schedules(optimizers)
+
+    def _layer_optimizers(self) -> list[LightningOptimizer]:
+        optimizers = self.optimizers()
+        return cast("list[LightningOptimizer]", optimizers if isinstance(optimizers, list) else [optimizers])
+
+    def _step_schedulers(self) -> None:
+        schedulers = self.lr_schedulers() or []
+        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(self._monitored(scheduler.monitor))
+            else:
+                scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        """Step schedulers: Lightning leaves that to the module under manual optimization."""
+        if self.lr_scheduler_interval == "epoch":
+            self._step_schedulers()
+
+    def _monitored(self, name: str) -> Tensor:
+        metrics = self.trainer.callback_metrics
+        if name not in metrics:
+            raise ValueError(
+                f"Expected the scheduler to monitor a logged metric, but got {name!r}. "
+                f"Logged so far: {', '.join(sorted(metrics))}."
+            )
+        return metrics[name]
+
+    def configure_callbacks(self) -> list[Any]:
+        """Refuse Trainer arguments that manual optimization replaces, before Lightning does without a remedy.
+
+        Raises:
+            ValueError: naming the module's own argument.
+        """
+        for theirs, default, ours in (
+            ("gradient_clip_val", None, "gradient_clip_norm"),
+            ("accumulate_grad_batches", 1, "accumulate_batches"),
+        ):
+            value = getattr(self.trainer, theirs)
+            if value not in (default, 0):
+                raise ValueError(
+                    f"Expected the Trainer's `{theirs}` to be left alone, but got {value}: each AL layer has an "
+                    f"optimizer of its own. Give the model `{ours}={value}` instead."
+                )
+        return []
+
+
+def _nothing() -> None:
+    """The closure of an optimizer whose gradients are already there."""

@@ -1,0 +1,79 @@
+"""Building blocks that the image networks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from torch import nn
+
+Activation: TypeAlias = Literal["relu", "elu", "gelu", "tanh", "sigmoid"]
+Norm: TypeAlias = Literal["batch"]
+
+# In place where torch can: after a convolution or batch norm nobody reads what is overwritten, and one map a
+# layer less is kept for backward, for AL and BP alike.
+_ACTIVATIONS = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "elu": lambda: nn.ELU(inplace=True),
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+def activate(name: Activation) -> nn.Module:
+    """An activation by name.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    if name not in _ACTIVATIONS:
+        raise ValueError(f"Expected `activation` to be one of {', '.join(_ACTIVATIONS)}, but got {name!r}.")
+    return _ACTIVATIONS[name]()
+
+
+def conv_unit(
+    inputs: int, outputs: int, *, stride: int = 1, norm: Norm | None, activation: Activation
+) -> list[nn.Module]:
+    """A 3x3 convolution that keeps the size (divides it by ``stride``), its norm and its activation."""
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
+    return [conv, *([nn.BatchNorm2d(outputs)] if norm else []), activate(activation)]
+
+
+def dense_unit(inputs: int, outputs: int, *, norm: Norm | None, activation: Activation) -> list[nn.Module]:
+    """A Linear, its norm and its activation."""
+    return [nn.Linear(inputs, outputs), *([nn.BatchNorm1d(outputs)] if norm else []), activate(activation)]
+
+
+def dense_head(
+    dims: Sequence[int], num_classes: int, *, norm: Norm | None, activation: Activation
+) -> nn.Sequential:
+    """The classifier of a BP network: dense units through ``dims``, then logits."""
+    units = [m for a, b in zip(dims, dims[1:]) for m in dense_unit(a, b, norm=norm, activation=activation)]
+    return nn.Sequential(nn.Flatten(), *units, nn.Linear(dims[-1], num_classes))
+
+
+def check_image(in_channels: int, image_size: int, multiple: int) -> None:
+    """Refuse sizes that the network's strides cannot divide.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if in_channels < 1:
+        raise ValueError(f"Expected `in_channels` to be at least 1, but got {in_channels}.")
+    if image_size < multiple or image_size % multiple:
+        raise ValueError(
+            f"Expected `image_size` to be a multiple of {multiple} for this network, but got {image_size}. "
+            "Pad or resize the images (`image_size` of the data module)."
+        )
+
+
+def initialise(*modules: nn.Module) -> None:
+    """He-normal weights and zero biases, as the published image code sets them; deep networks without batch
+    norm do not start to learn from torch's default."""
+    for module in modules:
+        for part in module.modules():
+            if isinstance(part, (nn.Conv2d, nn.Linear)):
+                nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+                if part.bias is not None:
+                    nn.init.zeros_(part.bias)

@@ -1,0 +1,138 @@
+"""The paper's vanilla CNN: 13 hidden layers, the first 8 of them convolutions (section 6.6)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+from typing_extensions import Unpack
+
+from al_lightning.bridges import BridgeKind
+from al_lightning.convert import TargetActivation, to_al_layers
+from al_lightning.layer import ReconstructionLoss
+from al_lightning.modules.al import ALModule, ALOptions
+from al_lightning.modules.blocks import Activation, Norm, check_image, conv_unit, dense_head, initialise
+from al_lightning.modules.bp import BPModule, BPOptions
+
+#: (channels, stride) of the 8 convolutions.
+CONVOLUTIONS = ((32, 1), (32, 1), (32, 1), (32, 2), (64, 1), (64, 1), (64, 1), (64, 2))
+#: "the last is flattened to a fully connected layer with 1280 neurons. The subsequent layers consist of 4
+#: feedforward layers, followed by an output layer" (section 6.6); their width is the target dim.
+HEAD = (1280, 256, 256, 256, 256)
+
+
+def cnn_blocks(
+    in_channels: int, image_size: int, *, norm: Norm | None, activation: Activation, cuts: Literal[4, 8] = 4
+) -> list[nn.Module]:
+    """The trunk of both siblings, (B, C, H, W) to (B, 64, H/4, W/4).
+
+    Args:
+        in_channels: C.
+        image_size: H = W, a multiple of 4.
+        norm: ``"batch"`` or None.
+        activation: after every convolution.
+        cuts: number of blocks: 4 of two convolutions, or 8 of one.
+
+    Returns:
+        The blocks, in order.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    if cuts not in (4, 8):
+        raise ValueError(f"Expected `cuts` to be 4 or 8, but got {cuts}.")
+    check_image(in_channels, image_size, multiple=4)
+    units, inputs = [], in_channels
+    for channels, stride in CONVOLUTIONS:
+        units.append(conv_unit(inputs, channels, stride=stride, norm=norm, activation=activation))
+        inputs = channels
+    per_block = len(units) // cuts
+    groups = [units[i : i + per_block] for i in range(0, len(units), per_block)]
+    blocks: list[nn.Module] = [nn.Sequential(*(part for unit in group for part in unit)) for group in groups]
+    initialise(*blocks)
+    return blocks
+
+
+class CNNAL(ALModule):
+    """The paper's CNN by Associated Learning.
+
+    With ``norm=None``, ``bridge="paper"`` and 32x32x3 images it is the published network: 80,518,122 parameters
+    in training, 5,929,962 on the full inference path. Strided convolutions pad both sides by one.
+
+    Args:
+        num_classes: K.
+        in_channels: channels of the images.
+        image_size: height and width of the images, a multiple of 4.
+        cuts: AL layers: 4 of two convolutions, or 8 of one.
+        bridge: ``"lean"`` (pool to 4x4, one Linear) or ``"paper"`` (flatten, two sigmoid layers, 5N and N).
+        norm: ``"batch"`` or None.
+        activation: after every convolution; published: ``"elu"``.
+        target_dim: N, width of every encoded target.
+        target_activation: of g and h; published: ``"sigmoid"``.
+        score_activation: of ``h_1``; linear if None; published: ``"sigmoid"``.
+        detach_target: stop the associated loss at g.
+        reconstruction_loss: the first layer's, ``"mse"`` or ``"cross_entropy"``.
+        options: see :class:`~al_lightning.ALModule`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        image_size: int = 32,
+        *,
+        cuts: Literal[4, 8] = 4,
+        bridge: BridgeKind = "lean",
+        norm: Norm | None = "batch",
+        activation: Activation = "elu",
+        target_dim: int = 256,
+        target_activation: TargetActivation = "tanh",
+        score_activation: TargetActivation | None = None,
+        detach_target: bool = True,
+        reconstruction_loss: ReconstructionLoss = "mse",
+        **options: Unpack[ALOptions],
+    ) -> None:
+        layers = to_al_layers(
+            cnn_blocks(in_channels, image_size, norm=norm, activation=activation, cuts=cuts),
+            num_classes,
+            torch.zeros(1, in_channels, image_size, image_size),
+            target_dim,
+            bridge=bridge,
+            target_activation=target_activation,
+            score_activation=score_activation,
+            detach_target=detach_target,
+            reconstruction_loss=reconstruction_loss,
+        )
+        super().__init__(layers, num_classes, **options)
+        self.input_shape = (in_channels, image_size, image_size)
+
+
+class CNNBP(BPModule):
+    """The paper's CNN by backpropagation; ``norm=None, activation="relu"`` is the published one (5,929,962).
+
+    Args:
+        num_classes: K.
+        in_channels: channels of the images.
+        image_size: height and width of the images, a multiple of 4.
+        norm: ``"batch"`` or None, in trunk and head.
+        activation: after every hidden layer.
+        options: see :class:`~al_lightning.BPModule`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        image_size: int = 32,
+        *,
+        norm: Norm | None = "batch",
+        activation: Activation = "elu",
+        **options: Unpack[BPOptions],
+    ) -> None:
+        trunk = cnn_blocks(in_channels, image_size, norm=norm, activation=activation)
+        features = CONVOLUTIONS[-1][0] * (image_size // 4) ** 2
+        head = dense_head([features, *HEAD], num_classes, norm=norm, activation=activation)
+        initialise(head)
+        super().__init__(nn.Sequential(*trunk, head), num_classes, **options)
+        self.input_shape = (in_channels, image_size, image_size)

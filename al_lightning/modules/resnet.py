@@ -1,0 +1,175 @@
+"""ResNet-20/32 for small images (He et al., CVPR 2016, section 4.2), an extra of the 2021 AL paper."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import Unpack
+
+from al_lightning.bridges import BridgeKind
+from al_lightning.convert import TargetActivation, to_al_layers
+from al_lightning.layer import ReconstructionLoss
+from al_lightning.modules.al import ALModule, ALOptions
+from al_lightning.modules.blocks import Activation, Norm, activate, check_image, conv_unit, initialise
+from al_lightning.modules.bp import BPModule, BPOptions
+
+#: Channels of the three stages; the second and third halve the map.
+STAGES = (16, 32, 64)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a parameter-free shortcut (option A: subsample, pad channels with zeros)."""
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, *, norm: Norm | None, activation: Activation
+    ) -> None:
+        super().__init__()
+        second = conv_unit(outputs, outputs, norm=norm, activation=activation)[:-1]
+        self.residual = nn.Sequential(
+            *conv_unit(inputs, outputs, stride=stride, norm=norm, activation=activation), *second
+        )
+        self.stride = stride
+        self.new_channels = outputs - inputs
+        self.activation = activate(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H/stride, W/stride)."""
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        if self.new_channels:
+            shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, self.new_channels))
+        out: Tensor = self.activation(self.residual(x) + shortcut)
+        return out
+
+
+def resnet_blocks(
+    in_channels: int,
+    image_size: int,
+    *,
+    depth: int,
+    norm: Norm | None,
+    activation: Activation,
+    cuts: Literal["stage", "block"] = "stage",
+) -> list[nn.Module]:
+    """The trunk of both siblings, (B, C, H, W) to (B, 64, H/4, W/4); the stem belongs to the first block.
+
+    Args:
+        in_channels: C.
+        image_size: H = W, a multiple of 4.
+        depth: 6n + 2 weight layers.
+        norm: ``"batch"`` or None.
+        activation: after every convolution and every sum.
+        cuts: one block a ``"stage"`` (3) or one a residual ``"block"`` (3n).
+
+    Returns:
+        The blocks, in order.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    check_image(in_channels, image_size, multiple=4)
+    if depth < 8 or (depth - 2) % 6:
+        raise ValueError(f"Expected `depth` to be 6n + 2, such as 20 or 32, but got {depth}.")
+    if cuts not in ("stage", "block"):
+        raise ValueError(f"Expected `cuts` to be 'stage' or 'block', but got {cuts!r}.")
+    per_stage = (depth - 2) // 6
+    residual: list[nn.Module] = []
+    inputs = STAGES[0]
+    for stage, channels in enumerate(STAGES):
+        for position in range(per_stage):
+            stride = 2 if stage > 0 and position == 0 else 1
+            residual.append(ResidualBlock(inputs, channels, stride, norm=norm, activation=activation))
+            inputs = channels
+    size = per_stage if cuts == "stage" else 1
+    stem = conv_unit(in_channels, STAGES[0], norm=norm, activation=activation)
+    groups = [residual[i : i + size] for i in range(0, len(residual), size)]
+    blocks: list[nn.Module] = [nn.Sequential(*(stem if i == 0 else []), *g) for i, g in enumerate(groups)]
+    initialise(*blocks)
+    return blocks
+
+
+class ResNetAL(ALModule):
+    """ResNet-20/32 by Associated Learning.
+
+    Args:
+        num_classes: K.
+        in_channels: channels of the images.
+        image_size: height and width of the images, a multiple of 4.
+        depth: 6n + 2 weight layers, such as 20 or 32.
+        cuts: one AL layer a ``"stage"`` (3) or one a residual ``"block"`` (9 for ResNet-20).
+        bridge: ``"lean"`` (pool to 4x4, one Linear) or ``"paper"`` (flatten, two sigmoid layers, 5N and N).
+        norm: ``"batch"`` or None.
+        activation: after every convolution and every sum.
+        target_dim: N, width of every encoded target.
+        target_activation: of g and h.
+        score_activation: of ``h_1``; linear if None.
+        detach_target: stop the associated loss at g.
+        reconstruction_loss: the first layer's, ``"mse"`` or ``"cross_entropy"``.
+        options: see :class:`~al_lightning.ALModule`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        image_size: int = 32,
+        *,
+        depth: int = 20,
+        cuts: Literal["stage", "block"] = "stage",
+        bridge: BridgeKind = "lean",
+        norm: Norm | None = "batch",
+        activation: Activation = "elu",
+        target_dim: int = 128,
+        target_activation: TargetActivation = "tanh",
+        score_activation: TargetActivation | None = None,
+        detach_target: bool = True,
+        reconstruction_loss: ReconstructionLoss = "mse",
+        **options: Unpack[ALOptions],
+    ) -> None:
+        layers = to_al_layers(
+            resnet_blocks(
+                in_channels, image_size, depth=depth, norm=norm, activation=activation, cuts=cuts
+            ),
+            num_classes,
+            torch.zeros(1, in_channels, image_size, image_size),
+            target_dim,
+            bridge=bridge,
+            target_activation=target_activation,
+            score_activation=score_activation,
+            detach_target=detach_target,
+            reconstruction_loss=reconstruction_loss,
+        )
+        super().__init__(layers, num_classes, **options)
+        self.input_shape = (in_channels, image_size, image_size)
+
+
+class ResNetBP(BPModule):
+    """ResNet-20/32 by backpropagation: the same trunk, global average pooling and one Linear.
+
+    Args:
+        num_classes: K.
+        in_channels: channels of the images.
+        image_size: height and width of the images, a multiple of 4.
+        depth: 6n + 2 weight layers, such as 20 or 32.
+        norm: ``"batch"`` or None.
+        activation: after every convolution and every sum.
+        options: see :class:`~al_lightning.BPModule`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        image_size: int = 32,
+        *,
+        depth: int = 20,
+        norm: Norm | None = "batch",
+        activation: Activation = "elu",
+        **options: Unpack[BPOptions],
+    ) -> None:
+        trunk = resnet_blocks(in_channels, image_size, depth=depth, norm=norm, activation=activation)
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(STAGES[-1], num_classes))
+        super().__init__(nn.Sequential(*trunk, head), num_classes, **options)
+        self.input_shape = (in_channels, image_size, image_size)
