@@ -41,7 +41,7 @@ def read_checkpoint(path: str | Path, map_location: torch.device | str | None = 
         raise FileNotFoundError(f"Expected a checkpoint file, but there is none at {path}.")
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError, ValueError) as error:
+    except (RuntimeError, OSError, UnpicklingError, EOFError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
             f"Expected a whole checkpoint of plain types, but {path} cannot be read ({reason}). "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -31,12 +32,17 @@ from al_lightning.recipe import Recipe, Recorded
 LINKS = ("num_classes", "class_names")
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 
-# Warnings of others about what is meant here.
+# What others say at every start about what is meant here.
 _BESIDE_THE_POINT = (
     ".*does not have many workers.*",  # the data are in memory: worker processes would only copy them
+    ".*is smaller than the logging interval",  # train_loss is logged an epoch
     "Experiment logs directory .* exists and is not empty",  # both loggers share the folder of the run
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning 2.6 beside a newer torch
+    "(?s).*JsonargparseDeprecationWarning.*",  # Lightning 2.6 beside a newer jsonargparse
+    "(?s).*was deprecated in v4.49.0.*",  # the same
 )
+# Commands that only read a checkpoint have no folder of their own to compare with its.
+_WHEN_READING = ("The dirpath has changed from .*",)
 
 EPILOG = """other commands:
   reproduce EXPERIMENT  train all runs of an experiment and print its table; `reproduce --help` lists them
@@ -203,8 +209,10 @@ def main(args: Sequence[str] | None = None) -> CLI | None:
     if given and given[0] == "reproduce":
         experiments.main(given[1:])
         return None
-    for message in _BESIDE_THE_POINT:
+    reading = given[:1] != ["fit"]
+    for message in (*_BESIDE_THE_POINT, *(_WHEN_READING if reading else ())):
         warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertising)
     recipes: dict[str, Recipe] = {}
     with tempfile.TemporaryDirectory() as folder:
         if given and given[0] in TRAINER_COMMANDS:
@@ -218,6 +226,11 @@ def main(args: Sequence[str] | None = None) -> CLI | None:
             given = [given[0], *rest]
         _CheckpointCLI.recipes, _CheckpointCLI.checkpoint_path = recipes, _flag(given, "--ckpt_path") or ""
         return _run(given, _CheckpointCLI if recipes else CLI)
+
+
+def _no_advertising(record: logging.LogRecord) -> bool:
+    """Lightning recommends a product at every start."""
+    return "Tip:" not in record.getMessage()
 
 
 def _run(args: list[str], cli_class: type[CLI]) -> CLI:

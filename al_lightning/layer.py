@@ -83,8 +83,8 @@ def select(state: State, keep: Tensor) -> State:
     return kind(*(select(part, keep) for part in parts))  # type: ignore[no-any-return]
 
 
-def _precise(x: Tensor) -> Tensor:
-    """Losses of a converged layer reach 1e-7 (Table 9): half precision cannot tell them from zero."""
+def precise(x: Tensor) -> Tensor:
+    """At least float32: losses of a converged layer reach 1e-7 (Table 9), where half precision sees zero."""
     return x if x.dtype in (float32, float64) else x.float()
 
 
@@ -159,8 +159,8 @@ class ALLayer(nn.Module):
             ``A_i`` and ``R_i``, means over all elements (cross-entropy: over samples).
         """
         target = t_next.detach() if self.detach_target else t_next
-        associated = F.mse_loss(_precise(association), _precise(target))
-        decoded, original = _precise(self.h(t_next)), _precise(t)
+        associated = F.mse_loss(precise(association), precise(target))
+        decoded, original = precise(self.h(t_next)), precise(t)
         if self.reconstruction_loss == "cross_entropy":
             return LayerLosses(associated, F.cross_entropy(decoded, original))
         return LayerLosses(associated, F.mse_loss(decoded, original))

@@ -8,6 +8,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
+from al_lightning.layer import precise
+
 
 class ClassTarget:
     """One label out of K exclusive classes.
@@ -49,26 +51,27 @@ class ClassTarget:
         return (y >= 0) & (y < self.num_classes)
 
     def encode(self, y: Tensor) -> Tensor:
-        """``t_0``: labels (B,) int64 to one-hot (B, K) float32.
+        """``t_0``: labels (B,) int64 to one-hot (B, K), in torch's default dtype (float64 under 64-true).
 
         A label that is no class becomes a row of NaN, so that an accelerator, where looking at labels would
         wait for the device, still stops at the loss.
         """
-        one_hot = F.one_hot(y.long().clamp(0, self.num_classes - 1), self.num_classes).float()
+        one_hot = F.one_hot(y.long().clamp(0, self.num_classes - 1), self.num_classes)
+        one_hot = one_hot.to(torch.get_default_dtype())
         return one_hot.masked_fill(~self._valid(y).unsqueeze(-1), torch.nan)
 
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy of scores (B, K) against labels (B,), what a BP sibling minimises; NaN as above."""
-        each = F.cross_entropy(scores.float(), y.long().clamp(0, self.num_classes - 1), reduction="none")
+        each = F.cross_entropy(precise(scores), y.long().clamp(0, self.num_classes - 1), reduction="none")
         return each.masked_fill(~self._valid(y), torch.nan).mean()
 
     def probabilities(self, scores: Tensor, temperature: Tensor | float = 1.0) -> Tensor:
-        """``softmax(scores / T)``, (B, K) float32.
+        """``softmax(scores / T)``, (B, K), at least float32.
 
         Under MSE a perfect one-hot score has a softmax maximum of only 0.23 at K = 10: probabilities mean
         something after T was fitted (:class:`FittedTemperature`).
         """
-        return (scores.float() / temperature).softmax(-1)
+        return (precise(scores) / temperature).softmax(-1)
 
     def accuracy(self) -> Metric:
         """A fresh accuracy metric: the share of all samples that are right."""

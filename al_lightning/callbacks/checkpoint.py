@@ -138,6 +138,17 @@ class Checkpoint(ModelCheckpoint):
             self._defer_save_until_validation = True
             self._last_global_step_saved = 0  # else a validation right after this batch would be skipped
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save if an epoch is due, or a step or time trigger waited for this epoch's metric."""
+        if self._defer_save_until_validation and self._should_save_on_train_epoch_end(trainer):
+            self._defer_save_until_validation = False
+            if not self._should_skip_saving_checkpoint(trainer):
+                candidates = self._monitor_candidates(trainer)
+                self._save_topk_checkpoint(trainer, candidates)
+                self._save_last_checkpoint(trainer, candidates)
+            return
+        super().on_train_epoch_end(trainer, pl_module)
+
     def _is_due(self, trainer: pl.Trainer) -> bool:
         steps = self._every_n_train_steps
         if steps >= 1 and trainer.global_step > 0 and trainer.global_step % steps == 0:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from al_lightning.data.base import ClassificationDataModule
 from al_lightning.modules.base import Classifier
 
 
-class PredictionWriter(BasePredictionWriter):
+class PredictionWriter(pl.Callback):
     """Writes one row a sample: its name or number, the predicted class and its calibrated probability.
 
     Rows go to a temporary file, which gets its name when the last batch is through.
@@ -26,7 +24,7 @@ class PredictionWriter(BasePredictionWriter):
     """
 
     def __init__(self, path: str = "predictions.csv") -> None:
-        super().__init__(write_interval="batch")
+        super().__init__()
         self.path = Path(path)
         self._file: IO[str] | None = None
         self._names: list[str] | None = None
@@ -60,19 +58,18 @@ class PredictionWriter(BasePredictionWriter):
         self._file = open(self._partial, "w", newline="", encoding="utf-8")
         csv.writer(self._file).writerow(["sample", "class", "probability"])
 
-    def write_on_batch_end(
+    def on_predict_batch_end(
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
-        prediction: Any,
-        batch_indices: Sequence[int] | None,
+        outputs: Any,
         batch: Any,
         batch_idx: int,
-        dataloader_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
-        """Write one batch's rows; ``prediction`` is (B, K) probabilities."""
-        assert self._file is not None and isinstance(prediction, Tensor) and isinstance(pl_module, Classifier)
-        probability, label = prediction.cpu().max(-1)
+        """Write one batch's rows; ``outputs`` are (B, K) probabilities."""
+        assert self._file is not None and isinstance(outputs, Tensor) and isinstance(pl_module, Classifier)
+        probability, label = outputs.cpu().max(-1)
         writer = csv.writer(self._file)
         for value, k in zip(probability.tolist(), label.tolist()):
             name = self._names[self._count] if self._names else self._count

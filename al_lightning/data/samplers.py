@@ -65,7 +65,8 @@ class BatchIndices(Sampler[Tensor]):
             else:
                 first = start + self.rank * share + min(self.rank, rest)
                 length = share + (self.rank < rest)
-            if length > 1 or (length == 1 and not (self.training and start > 0)):
+            lonely = self.training and length == 1 < self.batch_size and start > 0
+            if length > 0 and not lonely:
                 sizes.append((first, length))
         return sizes
 

@@ -257,6 +257,7 @@ class ALModule(Classifier):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One batch: every layer in turn computes, learns, and hands on what it computed before it learned."""
         x, y = batch
+        self._check_labels(y)
         self.check_input(x)
         optimizers = self._layer_optimizers()
         full_round = (batch_idx + 1) % self.accumulate_batches == 0 or self.trainer.is_last_batch
@@ -300,7 +301,7 @@ class ALModule(Classifier):
         optimizer.zero_grad()
 
     def _log_losses(self, total: Tensor, losses: list[Tensor], batch_size: int) -> None:
-        self.log("train_loss", total, prog_bar=True, batch_size=batch_size)
+        self.log_train_loss(total, batch_size)
         each = {
             f"train_layer{index // 2 + 1}_{('associated', 'reconstruction')[index % 2]}": loss
             for index, loss in enumerate(losses)

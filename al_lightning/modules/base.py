@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau as TorchPlateau
 from torchmetrics import Metric
 from typing_extensions import Self
 
@@ -164,6 +165,11 @@ class Classifier(recipe.Recorded, pl.LightningModule):
                 self.log(f"{stage}_{name}", metric, prog_bar=name == "acc", batch_size=len(y))
         return paths
 
+    def log_train_loss(self, loss: Tensor, batch_size: int) -> None:
+        """The batch's loss on the progress bar, the epoch's mean in the logs (as ``train_loss``)."""
+        self.log("loss", loss, prog_bar=True, logger=False, batch_size=batch_size)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch_size)
+
     # ------------------------------------------------------------------ checks
 
     def check_input(self, x: Tensor) -> None:
@@ -221,12 +227,22 @@ class Classifier(recipe.Recorded, pl.LightningModule):
 
     # ------------------------------------------------------------------ schedulers
 
+    def _check_labels(self, y: Tensor) -> None:
+        """On the CPU looking is free; an accelerator finds out at the loss, which is read once a batch."""
+        if y.device.type == "cpu":
+            self.target.check(y)
+
     def _schedules(self, optimizers: list[Optimizer]) -> list[dict[str, Any]]:
         if self.lr_scheduler is None:
             return []
         schedules: list[dict[str, Any]] = []
         for number, optimizer in enumerate(optimizers, 1):
             scheduler = self.lr_scheduler(optimizer)
+            if isinstance(scheduler, TorchPlateau) and not isinstance(scheduler, ReduceLROnPlateau):
+                raise ValueError(
+                    "Expected a scheduler that knows its metric, but got torch's ReduceLROnPlateau. "
+                    "Use lightning.pytorch.cli.ReduceLROnPlateau with `monitor`."
+                )
             schedule: dict[str, Any] = {"scheduler": scheduler, "interval": self.lr_scheduler_interval}
             if len(optimizers) > 1:
                 schedule["name"] = f"lr_layer{number}"

@@ -33,10 +33,10 @@ def activate(name: Activation) -> nn.Module:
 
 
 def conv_unit(
-    inputs: int, outputs: int, *, stride: int = 1, norm: Norm | None, activation: Activation
+    inputs: int, outputs: int, *, stride: int = 1, bias: bool = True, norm: Norm | None, activation: Activation
 ) -> list[nn.Module]:
     """A 3x3 convolution that keeps the size (divides it by ``stride``), its norm and its activation."""
-    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=bias)
     return [conv, *([nn.BatchNorm2d(outputs)] if norm else []), activate(activation)]
 
 

@@ -86,9 +86,10 @@ class BPModule(Classifier):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Cross-entropy of one batch."""
         x, y = batch
+        self._check_labels(y)
         loss = self.target.loss(self(x), y)
         self.check_finite(["cross-entropy"], loss.detach().unsqueeze(0), y, batch_idx)
-        self.log("train_loss", loss, prog_bar=True, batch_size=len(y))
+        self.log_train_loss(loss.detach(), len(y))
         return loss
 
     def configure_optimizers(self) -> Any:

@@ -27,10 +27,10 @@ class ResidualBlock(nn.Module):
         self, inputs: int, outputs: int, stride: int, *, norm: Norm | None, activation: Activation
     ) -> None:
         super().__init__()
-        second = conv_unit(outputs, outputs, norm=norm, activation=activation)[:-1]
-        self.residual = nn.Sequential(
-            *conv_unit(inputs, outputs, stride=stride, norm=norm, activation=activation), *second
-        )
+        bias = norm is None  # batch norm brings its own
+        first = conv_unit(inputs, outputs, stride=stride, bias=bias, norm=norm, activation=activation)
+        second = conv_unit(outputs, outputs, bias=bias, norm=norm, activation=activation)[:-1]
+        self.residual = nn.Sequential(*first, *second)
         self.stride = stride
         self.new_channels = outputs - inputs
         self.activation = activate(activation)
@@ -83,7 +83,7 @@ def resnet_blocks(
             residual.append(ResidualBlock(inputs, channels, stride, norm=norm, activation=activation))
             inputs = channels
     size = per_stage if cuts == "stage" else 1
-    stem = conv_unit(in_channels, STAGES[0], norm=norm, activation=activation)
+    stem = conv_unit(in_channels, STAGES[0], bias=norm is None, norm=norm, activation=activation)
     groups = [residual[i : i + size] for i in range(0, len(residual), size)]
     blocks: list[nn.Module] = [nn.Sequential(*(stem if i == 0 else []), *g) for i, g in enumerate(groups)]
     initialise(*blocks)

@@ -1,0 +1,192 @@
+"""What every exported module promises. A new architecture is tested by being exported."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from conftest import hand_layers, loader
+from torch import nn
+
+import al_lightning as al
+import al_lightning.modules
+from al_lightning.modules.base import Classifier
+
+#: Sizes at which each architecture is quick.
+SMALL: dict[str, dict[str, Any]] = {
+    "ALModule": dict(layers=hand_layers(3, inputs=16), num_classes=4),
+    "BPModule": dict(net=nn.Sequential(nn.Flatten(), nn.Linear(16, 4)), num_classes=4),
+    "MLPAL": dict(in_channels=1, image_size=4, hidden_dims=[8, 8], target_dim=8),
+    "MLPBP": dict(in_channels=1, image_size=4, hidden_dims=[8, 8]),
+    "CNNAL": dict(in_channels=1, image_size=8, target_dim=8),
+    "CNNBP": dict(in_channels=1, image_size=8),
+    "VGGAL": dict(in_channels=1, image_size=16, target_dim=8),
+    "VGGBP": dict(in_channels=1, image_size=16),
+    "ResNetAL": dict(in_channels=1, image_size=8, depth=8, target_dim=8),
+    "ResNetBP": dict(in_channels=1, image_size=8, depth=8),
+}
+MODULES = [n for n in al_lightning.modules.__all__ if inspect.isclass(getattr(al, n)) and issubclass(getattr(al, n), Classifier)]
+ARCHITECTURES = [n for n in MODULES if n not in ("ALModule", "BPModule")]
+AL = [n for n in MODULES if issubclass(getattr(al, n), al.ALModule)]
+
+
+def build(name: str, **options: Any) -> Any:
+    torch.manual_seed(0)
+    arguments = {"num_classes": 4, **SMALL[name]}
+    if name == "ALModule":
+        arguments["layers"] = hand_layers(3, inputs=16)
+        arguments["layers"][0].f.insert(0, nn.Flatten())
+    if name == "BPModule":
+        arguments["net"] = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
+    return getattr(al, name)(**{**arguments, **options})
+
+
+def shape(name: str) -> tuple[int, ...]:
+    size = SMALL[name].get("image_size", 4)
+    return (1, size, size)
+
+
+def batches(name: str, n: int = 24, batch_size: int = 8) -> Any:
+    return loader(n, batch_size, shape(name))
+
+
+def test_every_module_has_a_small_size() -> None:
+    assert set(MODULES) == set(SMALL)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_scores(name: str) -> None:
+    module = build(name).eval()
+    x = torch.randn(5, *shape(name))
+    scores = module(x)
+    assert scores.shape == (5, 4)
+    torch.testing.assert_close(module(x.flip(0)).flip(0), scores)  # samples do not see each other
+    probabilities = module.probabilities(scores)
+    torch.testing.assert_close(probabilities.sum(-1), torch.ones(5))
+
+
+@pytest.mark.parametrize("name", AL)
+def test_paths(name: str) -> None:
+    module = build(name).eval()
+    x = torch.randn(5, *shape(name))
+    paths = module.forward_paths(x)
+    depth = len(module.layers)
+    assert len(paths) == depth
+    for k, scores in enumerate(paths, 1):
+        torch.testing.assert_close(module(x, path_length=k), scores)
+    torch.testing.assert_close(module(x), paths[-1])
+    assert module.training_parameters() > module.inference_parameters() >= module.inference_parameters(1) * 0
+    for wrong in (0, depth + 1, -1):
+        with pytest.raises(ValueError, match=rf"`path_length` to be in 1..{depth}.*but got {wrong}"):
+            module(x, path_length=wrong)
+        with pytest.raises(ValueError, match="path_length"):
+            build(name, path_length=wrong)
+
+
+@pytest.mark.parametrize("name", AL)
+def test_early_exits_are_the_paths(name: str) -> None:
+    module = build(name).eval()
+    x = torch.randn(9, *shape(name))
+    paths = module.forward_paths(x)
+    sure = module.probabilities(paths[0], 1).amax(-1).median().item()
+    scores, exits = module.forward_adaptive(x, confidence=sure)
+    assert 0 < (exits == 1).sum() < 9
+    for n in range(9):
+        torch.testing.assert_close(scores[n], paths[int(exits[n]) - 1][n])
+    assert (module.forward_adaptive(x, 1.0)[1] == len(paths)).all()
+    assert (module.forward_adaptive(x, 0.0)[1] == 1).all()
+    with pytest.raises(ValueError, match=r"`confidence` to be in \[0, 1\], but got 1.5"):
+        module.forward_adaptive(x, 1.5)
+    with pytest.raises(RuntimeError, match="eval"):
+        module.train().forward_adaptive(x, 0.5)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_fit_test_and_checkpoint(name: str, trainer: Callable[..., pl.Trainer], tmp_path: Path) -> None:
+    module = build(name)
+    start = {n: p.detach().clone() for n, p in module.named_parameters()}
+    fitted = trainer(max_epochs=2, enable_checkpointing=False)
+    fitted.fit(module, batches(name), batches(name, 12))
+    assert fitted.global_step == 6
+    assert fitted.current_epoch == 2
+    metrics = fitted.callback_metrics
+    assert {"train_loss", "val_loss", "val_acc"} <= set(metrics)
+    if name in AL:
+        depth = len(module.layers)
+        expected = {f"val_acc_path{k}" for k in range(1, depth + 1)}
+        expected |= {f"train_layer{i}_{w}" for i in range(1, depth + 1) for w in ("associated", "reconstruction")}
+        assert expected <= set(metrics)
+        assert metrics["val_acc"] == metrics[f"val_acc_path{depth}"]
+    unmoved = [n for n, p in module.named_parameters() if torch.equal(p, start[n])]
+    assert not unmoved
+    assert (module.temperatures != 1).all()
+    (tested,) = fitted.test(module, batches(name, 12), verbose=False)
+    assert tested["test_acc"] == metrics["val_acc"]  # the same batches
+    fitted.save_checkpoint(tmp_path / "a.ckpt")
+    loaded = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    assert loaded["al_lightning"]["version"] == al.__version__
+    parts = {"ALModule": dict(layers=build(name).layers, num_classes=4) if name == "ALModule" else {},
+             "BPModule": dict(net=build(name).net, num_classes=4) if name == "BPModule" else {}}  # fmt: skip
+    again = type(module).load_from_checkpoint(tmp_path / "a.ckpt", **parts.get(name, {}))
+    x = torch.randn(5, *shape(name))
+    assert torch.equal(again(x), module.eval()(x))
+    assert torch.equal(again.temperatures, module.temperatures)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_same_seed_same_weights(name: str, trainer: Callable[..., pl.Trainer]) -> None:
+    def train() -> dict[str, torch.Tensor]:
+        module = build(name)
+        trainer(max_epochs=1).fit(module, batches(name), batches(name, 12))
+        return module.state_dict()
+
+    first, second = train(), train()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_wrong_images_get_a_sentence(name: str) -> None:
+    channels, size, _ = shape(name)
+    with pytest.raises(ValueError, match=r"Expected images of shape .*in_channels=1.*but got \(2, 3,"):
+        build(name)(torch.randn(2, 3, size, size))
+    with pytest.raises(ValueError, match=rf"image_size={size}, but got"):
+        build(name)(torch.randn(2, channels, size + 4, size + 4))
+
+
+@pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n in AL])
+def test_siblings_share_trunk_and_controls(name: str) -> None:
+    """Same `norm` and `activation` in both give the controlled comparison: the trunk's parameters are the same."""
+    sibling = name.replace("AL", "BP")
+    for norm in ("batch", None):
+        ours, theirs = build(name, norm=norm, activation="relu"), build(sibling, norm=norm, activation="relu")
+        trunk = [tuple(p.shape) for layer in ours.layers for p in layer.f.parameters()]
+        other = [tuple(p.shape) for p in theirs.net.parameters()]
+        shared = next((i for i, (a, b) in enumerate(zip(trunk, other)) if a != b), min(len(trunk), len(other)))
+        assert shared >= 4 * len([s for s in trunk if len(s) > 1]) // 8
+
+
+@pytest.mark.parametrize(("options", "module"), [(al.ALOptions, al.ALModule), (al.BPOptions, al.BPModule)])
+def test_options_are_the_arguments(options: Any, module: type) -> None:
+    """The TypedDict that architectures pass on says what the base takes."""
+    taken = {n for n, p in inspect.signature(module.__init__).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    assert set(options.__annotations__) == taken
+    ours, theirs = get_type_hints(options), get_type_hints(module.__init__)
+    assert all(ours[name] == theirs[name] for name in taken)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_defines_only_its_constructor(name: str) -> None:
+    own = {n for n in vars(getattr(al, name)) if not n.startswith("__") and n != "_abc_impl"}
+    assert own == set()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_docstrings_name_every_argument(name: str) -> None:
+    documented = inspect.getdoc(getattr(al, name)) or ""
+    for argument, parameter in list(inspect.signature(getattr(al, name).__init__).parameters.items())[1:]:
+        assert f"{argument}:" in documented, f"{name} does not document {argument} ({parameter})"
