@@ -19,6 +19,21 @@ from al_lightning.modules import (
 )
 
 __all__ = [
-    "ALLayer", "ALModule", "ALOptions", "BPModule", "BPOptions", "CNNAL", "CNNBP", "LayerLosses", "MLPAL", "MLPBP",
-    "ResNetAL", "ResNetBP", "VGGAL", "VGGBP", "__version__", "detach", "to_al_layers",
+    "CNNAL",
+    "CNNBP",
+    "MLPAL",
+    "MLPBP",
+    "VGGAL",
+    "VGGBP",
+    "ALLayer",
+    "ALModule",
+    "ALOptions",
+    "BPModule",
+    "BPOptions",
+    "LayerLosses",
+    "ResNetAL",
+    "ResNetBP",
+    "__version__",
+    "detach",
+    "to_al_layers",
 ]  # fmt: skip

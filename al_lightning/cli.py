@@ -10,12 +10,12 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import al_lightning.data
 import al_lightning.modules  # noqa: F401  (importing the classes lets configurations use their bare names)
@@ -181,8 +181,8 @@ def _class_only(value: object) -> object:
 class _CheckpointCLI(CLI):
     """Checks, after parsing, that nothing contradicts the checkpoint."""
 
-    recipes: dict[str, Recipe] = {}
-    checkpoint_path: str = ""
+    recipes: ClassVar[dict[str, Recipe]] = {}
+    checkpoint_path: ClassVar[str] = ""
 
     def before_instantiate_classes(self) -> None:
         """Refuse contradicting arguments before anything is built."""

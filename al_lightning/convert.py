@@ -32,7 +32,7 @@ def to_al_layers(
     target_activation: TargetActivation = "tanh",
     score_activation: TargetActivation | None = None,
     detach_target: bool = True,
-    reconstruction_loss: ReconstructionLoss = "mse",
+    reconstruction_loss: ReconstructionLoss = "cross_entropy",
 ) -> list[ALLayer]:
     """Give every block a bridge, a target encoder and a target decoder (Algorithm 1).
 

@@ -7,8 +7,10 @@ seed through the command line's own classes, and writes ``results.json``, ``resu
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+import io
 import json
 import logging
 import os
@@ -108,7 +110,7 @@ def load_experiment(name: str) -> Experiment:
         parsed = parser.parse_object({"experiment": yaml.safe_load(path.read_text(encoding="utf-8"))})
     except Exception as error:
         raise ValueError(f"Expected {path} to hold title, runs (name, config, arguments) and seeds: {error}") from error
-    experiment: Experiment = parser.instantiate_classes(parsed).experiment
+    experiment: Experiment = parser.instantiate(parsed).experiment
     return experiment
 
 
@@ -128,7 +130,7 @@ def main(args: Sequence[str]) -> list[Result]:
     """
     parser = ArgumentParser(
         prog="al-lightning reproduce",
-        description=f"Train all runs of an experiment and print its table. Shipped: {', '.join(shipped_experiments())}.",
+        description=f"Train an experiment's runs and print its table. Shipped: {', '.join(shipped_experiments())}.",
     )
     parser.add_argument("experiment", type=str, help="name of a shipped experiment, or a yaml file")
     parser.add_argument("--output", type=str | None, default=None, help="folder; results/NAME if not given")
@@ -197,7 +199,7 @@ def _train(name: str, seed: int, command: list[str], folder: Path) -> Result:
 
     quiet = ["--trainer.default_root_dir", str(folder), "--trainer.enable_progress_bar", "false",
              "--trainer.enable_model_summary", "false"]  # fmt: skip
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # `fit` says what to do next
         started = time.perf_counter()
         cli = run([*command, *quiet])
         seconds = time.perf_counter() - started
@@ -225,9 +227,7 @@ def _curve(path: Path) -> list[dict[str, float]]:
     """Validation metrics an epoch out of the csv logger's file."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row.get("val_acc")]
-    return [
-        {k: float(v) for k, v in row.items() if v and (k.startswith("val_") or k == "epoch")} for row in rows
-    ]
+    return [{k: float(v) for k, v in row.items() if v and (k.startswith("val_") or k == "epoch")} for row in rows]
 
 
 # ---------------------------------------------------------------------- what is written
@@ -247,9 +247,10 @@ def _path_label(metric: str, paths: int) -> str:
 
 
 def _table(experiment: Experiment, results: list[Result]) -> Table:
-    table = Table(title=f"{experiment.title}: mean ± standard deviation over {len({r.seed for r in results})} seeds")
-    for column in ("run", "path", "test accuracy %", "best epoch", "parameters: training", "inference", "seconds"):
-        table.add_column(column, justify="left" if column in ("run", "path") else "right")
+    seeds = len({r.seed for r in results})
+    table = Table(title=f"{experiment.title}\nmean ± standard deviation over {seeds} seeds", padding=(0, 0, 0, 1))
+    for column in ("run", "path", "test acc. %", "best epoch", "parameters", "at inference", "seconds"):
+        table.add_column(column, justify="left" if column in ("run", "path") else "right", no_wrap=True)
     for run in experiment.runs:
         group = [r for r in results if r.name == run.name]
         paths = [m for m in group[0].test if m.startswith("test_acc_path")] or ["test_acc"]

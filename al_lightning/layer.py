@@ -18,7 +18,7 @@ Inference with path length k is ``x -> f_1 .. f_k -> b_k -> h_k .. h_1 -> scores
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 import torch.nn.functional as F
 from torch import Tensor, float32, float64, nn
@@ -59,7 +59,7 @@ def detach(state: State) -> State:
         TypeError: if ``state`` is neither.
     """
     if isinstance(state, Tensor):
-        return state.detach()
+        return cast(State, state.detach())
     kind, parts = _parts(state)
     return kind(*(detach(part) for part in parts))  # type: ignore[no-any-return]
 
@@ -78,7 +78,7 @@ def select(state: State, keep: Tensor) -> State:
         TypeError: if ``state`` is neither.
     """
     if isinstance(state, Tensor):
-        return state[keep]
+        return cast(State, state[keep])
     kind, parts = _parts(state)
     return kind(*(select(part, keep) for part in parts))  # type: ignore[no-any-return]
 
@@ -126,8 +126,7 @@ class ALLayer(nn.Module):
         super().__init__()
         if reconstruction_loss not in ("mse", "cross_entropy"):
             raise ValueError(
-                "Expected `reconstruction_loss` to be 'mse' or 'cross_entropy', "
-                f"but got {reconstruction_loss!r}."
+                f"Expected `reconstruction_loss` to be 'mse' or 'cross_entropy', but got {reconstruction_loss!r}."
             )
         self.f, self.b, self.g, self.h = f, b, g, h
         self.reconstruction_loss: ReconstructionLoss = reconstruction_loss

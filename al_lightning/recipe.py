@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from typing import Any, ClassVar, TypeAlias
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 from typing_extensions import Self
 
 Recipe: TypeAlias = "dict[str, Any]"
@@ -55,6 +54,7 @@ class Recorded:
     _recipe: Recipe | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Record the arguments before any constructor runs."""
         self = super().__new__(cls)
         # `bind_partial`, because copying and unpickling call this without arguments.
         bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
@@ -117,7 +117,8 @@ def build(base: type, recipe: Recipe, **overrides: Any) -> Any:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(base, "object", fail_untyped=False)
     init_args = {**recipe.get("init_args", {}), **overrides}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    try:
         parsed = parser.parse_object({"object": {"class_path": recipe["class_path"], "init_args": init_args}})
-        return parser.instantiate_classes(parsed).object
+    except (ArgumentError, TypeError) as error:
+        raise ValueError(f"Expected to rebuild {recipe['class_path']} from its recipe, but: {error}") from error
+    return parser.instantiate(parsed).object

@@ -45,7 +45,9 @@ def trainer() -> Callable[..., pl.Trainer]:
     return make
 
 
-def hand_layers(depth: int = 3, *, inputs: int = 6, width: int = 8, target: int = 5, **options: Any) -> list[al.ALLayer]:
+def hand_layers(
+    depth: int = 3, *, inputs: int = 6, width: int = 8, target: int = 5, **options: Any
+) -> list[al.ALLayer]:
     """A small stack of fully connected AL layers, built by hand."""
     layers = []
     for i in range(depth):
@@ -61,7 +63,9 @@ def hand_layers(depth: int = 3, *, inputs: int = 6, width: int = 8, target: int 
     return layers
 
 
-def loader(n: int = 64, batch_size: int = 8, shape: tuple[int, ...] = (6,), classes: int = K, seed: int = 0) -> DataLoader[Any]:
+def loader(
+    n: int = 64, batch_size: int = 8, shape: tuple[int, ...] = (6,), classes: int = K, seed: int = 0
+) -> DataLoader[Any]:
     """Random samples whose class shows in them, in a fixed order."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(n) % classes

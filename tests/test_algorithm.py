@@ -18,7 +18,9 @@ from al_lightning.layer import LayerLosses
 STEPS, LR, MOMENTUM = 6, 0.1, 0.9
 
 
-def reference_training(state: dict[str, Tensor], batches: list[Any], detached: bool, cross_entropy: bool) -> list[float]:
+def reference_training(
+    state: dict[str, Tensor], batches: list[Any], detached: bool, cross_entropy: bool
+) -> list[float]:
     """Algorithm 2 for fully connected layers, from the paper's text: explicit formulas, one gradient a loss and
     function, SGD with momentum by hand. Updates ``state`` in place; returns the summed loss of each batch."""
     velocity = {name: torch.zeros_like(value) for name, value in state.items()}

@@ -18,7 +18,18 @@ import al_lightning as al
 from al_lightning.cli import CLI, console, main
 
 SMALL = ["--data", "Digits", "--data.train_samples", "200", "--trainer.accelerator", "cpu"]
-AL = ["--model", "MLPAL", "--model.in_channels", "1", "--model.image_size", "8", "--model.hidden_dims", "[16,16]", "--model.target_dim", "16"]
+AL = [
+    "--model",
+    "MLPAL",
+    "--model.in_channels",
+    "1",
+    "--model.image_size",
+    "8",
+    "--model.hidden_dims",
+    "[16,16]",
+    "--model.target_dim",
+    "16",
+]
 BP = ["--model", "MLPBP", "--model.in_channels", "1", "--model.image_size", "8", "--model.hidden_dims", "[16,16]"]
 QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
 
@@ -57,7 +68,9 @@ def test_fit_leaves_logs_config_and_checkpoints(capsys: pytest.CaptureFixture[st
     assert (folder / "checkpoints" / "last.ckpt").is_file()
     with open(folder / "metrics.csv", newline="") as file:
         columns = csv.DictReader(file).fieldnames or []
-    assert {"train_loss", "val_loss", "val_acc", "val_acc_path1", "val_acc_path2", "train_layer1_associated"} <= set(columns)
+    assert {"train_loss", "val_loss", "val_acc", "val_acc_path1", "val_acc_path2", "train_layer1_associated"} <= set(
+        columns
+    )
     assert "Next: al-lightning test --ckpt_path" in capsys.readouterr().out
     assert {"loss", "val_acc"} <= set(cli.trainer.progress_bar_metrics)
     fit()
@@ -142,7 +155,9 @@ def test_path_length_is_chosen_at_run_time(trained: tuple[CLI, str]) -> None:
 
 
 def test_resume_from_the_command_line(trained: tuple[CLI, str]) -> None:
-    cli = run("fit", "--ckpt_path", "lightning_logs/version_0/checkpoints/last.ckpt", "--trainer.max_epochs", "6", *QUIET)
+    cli = run(
+        "fit", "--ckpt_path", "lightning_logs/version_0/checkpoints/last.ckpt", "--trainer.max_epochs", "6", *QUIET
+    )
     assert cli.trainer.current_epoch == 6
     assert cli.trainer.global_step == 12
 
@@ -171,7 +186,9 @@ def test_predicting_image_files(trained: tuple[CLI, str]) -> None:
     Path("photos").mkdir()
     for n in range(3):
         Image.new("L", (20, 20), 80 * n).save(f"photos/{n}.png")
-    run("predict", "--ckpt_path", trained[1], "--data.predict_from", "photos", "--predictions.path", "table.csv", *QUIET)
+    run(
+        "predict", "--ckpt_path", trained[1], "--data.predict_from", "photos", "--predictions.path", "table.csv", *QUIET
+    )
     with open("table.csv", newline="") as file:
         assert [Path(r["sample"]).name for r in csv.DictReader(file)] == ["0.png", "1.png", "2.png"]
 
@@ -193,7 +210,11 @@ def test_missing_and_hand_made_checkpoints(trainer: Any) -> None:
 
 def test_a_misspelt_key_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "bridg" in refused(capsys, "fit", *AL, *SMALL, "--model.bridg", "lean")
-    Path("wrong.yaml").write_text(yaml.safe_dump({"model": {"class_path": "MLPAL", "init_args": {"dropuot": 1}}, "data": {"class_path": "Digits"}}))
+    Path("wrong.yaml").write_text(
+        yaml.safe_dump(
+            {"model": {"class_path": "MLPAL", "init_args": {"dropuot": 1}}, "data": {"class_path": "Digits"}}
+        )
+    )
     assert "dropuot" in refused(capsys, "fit", "--config", "wrong.yaml")
     Path("wrong.yaml").write_text(yaml.safe_dump({"modle": {"class_path": "MLPAL"}}))
     assert "modle" in refused(capsys, "fit", "--config", "wrong.yaml")
@@ -224,7 +245,9 @@ def test_image_size_that_does_not_fit() -> None:
         run("fit", "--model", "MLPAL", "--model.hidden_dims", "[8]", *SMALL, *QUIET, "--data.batch_size", "16")
 
 
-def test_a_mistake_is_a_sentence_not_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_a_sentence_not_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["al-lightning", "fit", *AL, *SMALL, "--data.val_fraction", "1"])
     with pytest.raises(SystemExit) as ended:
         console()
@@ -238,5 +261,7 @@ def test_help_lists_every_command() -> None:
     shown = subprocess.run([sys.executable, "-m", "al_lightning", "--help"], capture_output=True, text=True, check=True)
     for command in ("fit", "validate", "test", "predict", "reproduce"):
         assert command in shown.stdout
-    version = subprocess.run([sys.executable, "-m", "al_lightning", "--version"], capture_output=True, text=True, check=True)
+    version = subprocess.run(
+        [sys.executable, "-m", "al_lightning", "--version"], capture_output=True, text=True, check=True
+    )
     assert al.__version__ in version.stdout

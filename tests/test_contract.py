@@ -30,7 +30,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "ResNetAL": dict(in_channels=1, image_size=8, depth=8, target_dim=8),
     "ResNetBP": dict(in_channels=1, image_size=8, depth=8),
 }
-MODULES = [n for n in al_lightning.modules.__all__ if inspect.isclass(getattr(al, n)) and issubclass(getattr(al, n), Classifier)]
+MODULES = [
+    n
+    for n in al_lightning.modules.__all__
+    if inspect.isclass(getattr(al, n)) and issubclass(getattr(al, n), Classifier)
+]
 ARCHITECTURES = [n for n in MODULES if n not in ("ALModule", "BPModule")]
 AL = [n for n in MODULES if issubclass(getattr(al, n), al.ALModule)]
 

@@ -35,7 +35,12 @@ sizes = st.tuples(st.integers(1, 90), st.integers(1, 17), st.integers(1, 4), st.
 @given(sizes)
 def test_evaluation_sees_every_sample_once(case: tuple[int, int, int, int]) -> None:
     n, batch, world, epoch = case
-    seen = [i for r in range(world) for b in BatchIndices(torch.arange(n), batch, rank=r, world_size=world) for i in b.tolist()]
+    seen = [
+        i
+        for r in range(world)
+        for b in BatchIndices(torch.arange(n), batch, rank=r, world_size=world)
+        for i in b.tolist()
+    ]
     assert sorted(seen) == list(range(n))
 
 
@@ -311,7 +316,9 @@ def test_missing_or_damaged_files_without_a_network(
         write(tmp_path)
         target = next(p for p in sorted(tmp_path.rglob("*")) if p.name in ("data_batch_1", "train-images-idx3-ubyte"))
         target.write_bytes(target.read_bytes()[:100])
-    with pytest.raises(FileNotFoundError, match="missing or damaged there .* could not be downloaded .* name another `root`"):
+    with pytest.raises(
+        FileNotFoundError, match="missing or damaged there .* could not be downloaded .* name another `root`"
+    ):
         data(root=str(tmp_path)).prepare_data()
 
 

@@ -44,7 +44,10 @@ def test_lean_bridges_are_lean(name: str) -> None:
     module = on_meta(lambda: getattr(al, name)(10))
     paper = on_meta(lambda: getattr(al, name)(10, bridge="paper"))
     assert module.training_parameters() < paper.training_parameters() / 2
-    assert module.inference_parameters() <= on_meta(lambda: getattr(al, name.replace("AL", "BP"))(10)).training_parameters() * 2
+    assert (
+        module.inference_parameters()
+        <= on_meta(lambda: getattr(al, name.replace("AL", "BP"))(10)).training_parameters() * 2
+    )
 
 
 def test_number_of_layers() -> None:

@@ -124,7 +124,10 @@ def test_schedulers_step_as_in_the_sibling(trainer: Make, interval: Any, accumul
 def test_layer_rates_survive_a_scheduler(trainer: Make) -> None:
     rates = Rates()
     module = al_module(
-        2, optimizer=sgd(9.0), layer_lr=[0.1, 0.2], lr_scheduler=lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.5)
+        2,
+        optimizer=sgd(9.0),
+        layer_lr=[0.1, 0.2],
+        lr_scheduler=lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.5),
     )
     trainer(max_epochs=2, callbacks=[rates], enable_checkpointing=False).fit(module, loader(n=8))
     assert rates.seen == [[0.1, 0.2], [0.05, 0.1]]
@@ -132,7 +135,9 @@ def test_layer_rates_survive_a_scheduler(trainer: Make) -> None:
 
 def test_plateau_scheduler_looks_at_its_metric(trainer: Make) -> None:
     rates = Rates()
-    module = al_module(lr_scheduler=lambda o: ReduceLROnPlateau(o, monitor="val_loss", mode="max", patience=0, factor=0.5))
+    module = al_module(
+        lr_scheduler=lambda o: ReduceLROnPlateau(o, monitor="val_loss", mode="max", patience=0, factor=0.5)
+    )
     trainer(max_epochs=4, callbacks=[rates], enable_checkpointing=False).fit(module, loader(n=64), loader(n=8))
     assert rates.seen[-1][0] < rates.seen[0][0]
     wrong = al_module(lr_scheduler=lambda o: ReduceLROnPlateau(o, monitor="val_los"))
@@ -168,7 +173,9 @@ def test_sibling_clips_too(trainer: Make) -> None:
     assert float(moved) == pytest.approx(0.01, rel=1e-3)
 
 
-@pytest.mark.parametrize(("theirs", "ours"), [("gradient_clip_val", "gradient_clip_norm"), ("accumulate_grad_batches", "accumulate_batches")])
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("gradient_clip_val", "gradient_clip_norm"), ("accumulate_grad_batches", "accumulate_batches")]
+)
 def test_trainer_arguments_name_their_replacement(trainer: Make, theirs: str, ours: str) -> None:
     with pytest.raises(ValueError, match=f"Trainer's `{theirs}` to be left alone, but got 2.*`{ours}=2`"):
         trainer(max_epochs=1, **{theirs: 2}).fit(al_module(), loader())
@@ -237,7 +244,9 @@ def test_dropout_has_a_stream_of_its_own(trainer: Make, monkeypatch: pytest.Monk
 
 def test_a_checkpoint_by_step_holds_what_it_says(trainer: Make, tmp_path: Path) -> None:
     """step=N holds the weights after exactly N batches."""
-    steps = Checkpoint(dirpath=str(tmp_path), filename="{step}", monitor=None, save_top_k=-1, every_n_train_steps=3, save_last=False)
+    steps = Checkpoint(
+        dirpath=str(tmp_path), filename="{step}", monitor=None, save_top_k=-1, every_n_train_steps=3, save_last=False
+    )
     trainer(max_epochs=1, callbacks=[steps]).fit(al_module(), loader(n=64))
     files = sorted(p.name for p in tmp_path.glob("*.ckpt"))
     assert files == ["step=3.ckpt", "step=6.ckpt"]
@@ -250,7 +259,14 @@ def test_a_checkpoint_by_step_holds_what_it_says(trainer: Make, tmp_path: Path) 
 
 
 def test_a_checkpoint_by_time(trainer: Make, tmp_path: Path) -> None:
-    by_time = Checkpoint(dirpath=str(tmp_path), filename="{step}", monitor=None, save_top_k=-1, train_time_interval=timedelta(0), save_last=False)
+    by_time = Checkpoint(
+        dirpath=str(tmp_path),
+        filename="{step}",
+        monitor=None,
+        save_top_k=-1,
+        train_time_interval=timedelta(0),
+        save_last=False,
+    )
     trainer(max_epochs=1, callbacks=[by_time]).fit(al_module(), loader(n=32))
     assert sorted(p.name for p in tmp_path.glob("*.ckpt")) == [f"step={n}.ckpt" for n in (1, 2, 3, 4)]
 
@@ -316,7 +332,9 @@ def test_another_architecture_is_named(trainer: Make, tmp_path: Path) -> None:
     fitted.fit(al.MLPAL(4, 1, 4, hidden_dims=[8], target_dim=8), loader(shape=(1, 4, 4)))
     fitted.save_checkpoint(tmp_path / "mlp.ckpt")
     other = al.MLPAL(4, 1, 4, hidden_dims=[8, 8], target_dim=8)
-    with pytest.raises(ValueError, match=r"Expected a checkpoint of this MLPAL.*MLPAL\(num_classes=4.*hidden_dims=\[8\]"):
+    with pytest.raises(
+        ValueError, match=r"Expected a checkpoint of this MLPAL.*MLPAL\(num_classes=4.*hidden_dims=\[8\]"
+    ):
         trainer().test(other, loader(shape=(1, 4, 4)), ckpt_path=tmp_path / "mlp.ckpt")
     with pytest.raises(ValueError, match=r"Expected a checkpoint of CNNAL, but .* holds MLPAL"):
         al.CNNAL.load_from_checkpoint(tmp_path / "mlp.ckpt")
@@ -343,7 +361,9 @@ def test_optimizers_are_rebuilt_from_a_checkpoint(trainer: Make, tmp_path: Path)
     from functools import partial
 
     fitted = trainer(max_epochs=1)
-    module = al.MLPAL(4, 1, 4, hidden_dims=[8], target_dim=8, optimizer=partial(torch.optim.SGD, lr=0.25), path_length=1)
+    module = al.MLPAL(
+        4, 1, 4, hidden_dims=[8], target_dim=8, optimizer=partial(torch.optim.SGD, lr=0.25), path_length=1
+    )
     fitted.fit(module, loader(shape=(1, 4, 4)))
     fitted.save_checkpoint(tmp_path / "a.ckpt")
     saved = torch.load(tmp_path / "a.ckpt", weights_only=True)["al_lightning"]["model"]["init_args"]
@@ -369,7 +389,9 @@ def test_a_loss_that_is_no_number_names_itself(trainer: Make, tmp_path: Path, va
     module = al_module()
     module.layers[0].f = nn.Linear(6, 8)
     kept = Checkpoint(dirpath=str(tmp_path), monitor=None, every_n_train_steps=1, save_top_k=-1)
-    with pytest.raises(FloatingPointError, match=r"associated loss of layer 1 became (nan|inf) at batch 2 of epoch 0.*last\.ckpt"):
+    with pytest.raises(
+        FloatingPointError, match=r"associated loss of layer 1 became (nan|inf) at batch 2 of epoch 0.*last\.ckpt"
+    ):
         trainer(max_epochs=1, callbacks=[kept]).fit(module, spoiled(value, 2))
     assert all(bool(torch.isfinite(p).all()) for p in module.parameters())  # stopped before the step
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)

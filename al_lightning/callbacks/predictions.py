@@ -43,8 +43,7 @@ class PredictionWriter(pl.Callback):
         """
         if trainer.world_size > 1:
             raise ValueError(
-                f"Expected one process for predictions, but got {trainer.world_size}. "
-                "Pass `--trainer.devices 1`."
+                f"Expected one process for predictions, but got {trainer.world_size}. Pass `--trainer.devices 1`."
             )
         if self.path.exists():
             raise FileExistsError(
@@ -55,7 +54,7 @@ class PredictionWriter(pl.Callback):
         self._names = data.sample_names() if isinstance(data, ClassificationDataModule) else None
         self._count = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._partial, "w", newline="", encoding="utf-8")
+        self._file = open(self._partial, "w", newline="", encoding="utf-8")  # noqa: SIM115 (closed at the end)
         csv.writer(self._file).writerow(["sample", "class", "probability"])
 
     def on_predict_batch_end(
@@ -68,7 +67,9 @@ class PredictionWriter(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Write one batch's rows; ``outputs`` are (B, K) probabilities."""
-        assert self._file is not None and isinstance(outputs, Tensor) and isinstance(pl_module, Classifier)
+        assert self._file is not None
+        assert isinstance(outputs, Tensor)
+        assert isinstance(pl_module, Classifier)
         probability, label = outputs.cpu().max(-1)
         writer = csv.writer(self._file)
         for value, k in zip(probability.tolist(), label.tolist()):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
+from typing_extensions import Unpack
 
 from al_lightning.data.base import Split
 from al_lightning.data.download import open_or_download
-from al_lightning.data.image import ImageDataModule
+from al_lightning.data.image import ImageDataModule, ImageOptions
 
 
 class CIFAR10(ImageDataModule):
@@ -20,12 +21,9 @@ class CIFAR10(ImageDataModule):
         val_fraction: share of the 50,000 training images held out for validation, in [0, 1).
         num_workers: loader processes.
         seed: names validation split, label noise, order and augmentation.
-        label_noise: share of the training split whose labels are redrawn (section 3.4).
-        noisy_validation: whether the validation split keeps redrawn labels.
         augment: the paper's crop, flip and brightness (section 6.6).
         image_size: height and width of a batch; larger than 32 pads with zeros.
-        train_samples: use only so many training samples; all if None.
-        predict_from: a folder of image files to predict in place of the test split.
+        options: see :class:`~al_lightning.data.ImageDataModule`.
     """
 
     num_classes = 10
@@ -41,18 +39,17 @@ class CIFAR10(ImageDataModule):
         val_fraction: float = 0.1,
         num_workers: int = 0,
         seed: int = 0,
-        label_noise: float = 0.0,
-        noisy_validation: bool = True,
+        *,
         augment: bool = True,
         image_size: int = 32,
-        train_samples: int | None = None,
-        predict_from: str | None = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(
-            root, batch_size, val_fraction, num_workers, seed, label_noise, noisy_validation,
-            augment, image_size, train_samples, predict_from,
-        )  # fmt: skip
-        self.class_names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+            root, batch_size, val_fraction, num_workers, seed, augment=augment, image_size=image_size, **options
+        )
+        self.class_names = [
+            "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+        ]  # fmt: skip
 
     def prepare_data(self) -> None:
         """Look for the files, and download them if they are not there; one process does it for all."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
+from typing_extensions import Unpack
 
 from al_lightning.data.base import Split, stratified_split
-from al_lightning.data.image import ImageDataModule
+from al_lightning.data.image import ImageDataModule, ImageOptions
 
 #: Share of the 1,797 images that is the test split, and the seed that names it for ever.
 TEST_FRACTION, TEST_SEED = 0.2, 0
@@ -22,12 +23,9 @@ class Digits(ImageDataModule):
         val_fraction: share of the training split held out for validation, in [0, 1).
         num_workers: loader processes.
         seed: names validation split, label noise and order.
-        label_noise: share of the training split whose labels are redrawn.
-        noisy_validation: whether the validation split keeps redrawn labels.
         augment: crop, flip and change brightness; makes little sense for digits.
         image_size: height and width of a batch; larger than 8 pads with zeros.
-        train_samples: use only so many training samples; all if None.
-        predict_from: a folder of image files to predict in place of the test split.
+        options: see :class:`~al_lightning.data.ImageDataModule`.
     """
 
     num_classes = 10
@@ -44,17 +42,14 @@ class Digits(ImageDataModule):
         val_fraction: float = 0.1,
         num_workers: int = 0,
         seed: int = 0,
-        label_noise: float = 0.0,
-        noisy_validation: bool = True,
+        *,
         augment: bool = False,
         image_size: int = 8,
-        train_samples: int | None = None,
-        predict_from: str | None = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(
-            root, batch_size, val_fraction, num_workers, seed, label_noise, noisy_validation,
-            augment, image_size, train_samples, predict_from,
-        )  # fmt: skip
+            root, batch_size, val_fraction, num_workers, seed, augment=augment, image_size=image_size, **options
+        )
         self.class_names = [str(digit) for digit in range(10)]
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 from torchvision.datasets import FashionMNIST as TorchvisionFashionMNIST
+from typing_extensions import Unpack
 
 from al_lightning.data.base import Split
 from al_lightning.data.download import open_or_download
-from al_lightning.data.image import ImageDataModule
+from al_lightning.data.image import ImageDataModule, ImageOptions
 
 
 class FashionMNIST(ImageDataModule):
@@ -19,12 +20,9 @@ class FashionMNIST(ImageDataModule):
         val_fraction: share of the 60,000 training images held out for validation, in [0, 1).
         num_workers: loader processes.
         seed: names validation split, label noise, order and augmentation.
-        label_noise: share of the training split whose labels are redrawn.
-        noisy_validation: whether the validation split keeps redrawn labels.
         augment: crop, flip and change brightness.
         image_size: height and width of a batch; 32 pads with zeros, which VGG needs.
-        train_samples: use only so many training samples; all if None.
-        predict_from: a folder of image files to predict in place of the test split.
+        options: see :class:`~al_lightning.data.ImageDataModule`.
     """
 
     num_classes = 10
@@ -40,17 +38,14 @@ class FashionMNIST(ImageDataModule):
         val_fraction: float = 0.1,
         num_workers: int = 0,
         seed: int = 0,
-        label_noise: float = 0.0,
-        noisy_validation: bool = True,
+        *,
         augment: bool = False,
         image_size: int = 28,
-        train_samples: int | None = None,
-        predict_from: str | None = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(
-            root, batch_size, val_fraction, num_workers, seed, label_noise, noisy_validation,
-            augment, image_size, train_samples, predict_from,
-        )  # fmt: skip
+            root, batch_size, val_fraction, num_workers, seed, augment=augment, image_size=image_size, **options
+        )
         self.class_names = [
             "T-shirt/top", "trouser", "pullover", "dress", "coat",
             "sandal", "shirt", "sneaker", "bag", "ankle boot",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,16 @@ class ImageBatch(NamedTuple):
 
     images: Tensor
     labels: Tensor
-    index: Tensor
+    sample: Tensor
+
+
+class ImageOptions(TypedDict, total=False):
+    """Arguments of :class:`ImageDataModule` that every image set passes on."""
+
+    label_noise: float
+    noisy_validation: bool
+    train_samples: int | None
+    predict_from: str | None
 
 
 class ImageArrays(Dataset[ImageBatch]):
@@ -84,7 +93,7 @@ def read_image(path: Path, channels: int, size: int) -> Tensor:
             resized = converted.resize((size, size), Image.Resampling.BILINEAR)
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"Expected a readable image, but {path} is not one ({error}). Remove it.") from None
-    return pil_to_tensor(resized)
+    return cast(Tensor, pil_to_tensor(resized))
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -131,17 +140,18 @@ class ImageDataModule(ClassificationDataModule[ImageBatch]):
 
     def __init__(
         self,
-        root: str,
-        batch_size: int,
-        val_fraction: float,
-        num_workers: int,
-        seed: int,
-        label_noise: float,
-        noisy_validation: bool,
-        augment: bool,
-        image_size: int,
-        train_samples: int | None,
-        predict_from: str | None,
+        root: str = "data",
+        batch_size: int = 128,
+        val_fraction: float = 0.1,
+        num_workers: int = 0,
+        seed: int = 0,
+        *,
+        augment: bool = False,
+        image_size: int = 32,
+        label_noise: float = 0.0,
+        noisy_validation: bool = True,
+        train_samples: int | None = None,
+        predict_from: str | None = None,
     ) -> None:
         super().__init__(root, batch_size, val_fraction, num_workers, seed, label_noise, noisy_validation)
         if image_size < 1:
@@ -208,7 +218,7 @@ class ImageDataModule(ClassificationDataModule[ImageBatch]):
         """
         x = batch.images.float().div_(self.pixel_range)
         if training and self.augment:
-            x = augment(x, batch.index, self.seed, epoch)
+            x = augment(x, batch.sample, self.seed, epoch)
         mean = x.new_tensor(list(self.mean)).view(-1, 1, 1)
         std = x.new_tensor(list(self.std)).view(-1, 1, 1)
         return x.sub_(mean).div_(std), batch.labels
@@ -251,4 +261,3 @@ class ImageDataModule(ClassificationDataModule[ImageBatch]):
             )
         before = missing // 2
         return F.pad(images, (before, missing - before) * 2)
-

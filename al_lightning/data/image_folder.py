@@ -9,9 +9,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from al_lightning.data.base import Split, stratified_split
-from al_lightning.data.image import ImageDataModule, image_files, read_image
+from al_lightning.data.image import ImageDataModule, ImageOptions, image_files, read_image
 
 #: Seed of the test split, apart from ``seed``, so that the test images stay the same for every run.
 TEST_SEED = 0
@@ -28,8 +29,6 @@ class ImageFolder(ImageDataModule):
         val_fraction: share of the training split held out for validation, in [0, 1).
         num_workers: loader processes.
         seed: names validation split, label noise, order and augmentation.
-        label_noise: share of the training split whose labels are redrawn.
-        noisy_validation: whether the validation split keeps redrawn labels.
         augment: crop, flip and change brightness.
         image_size: height and width to which images are resized (bilinear; proportions are not kept).
         in_channels: 3 for colour, 1 for grey.
@@ -37,8 +36,7 @@ class ImageFolder(ImageDataModule):
         mean: per channel, of pixels in [0, 1].
         std: per channel, of pixels in [0, 1].
         class_names: the classes in the order of their labels; the sorted folder names if None.
-        train_samples: use only so many training samples; all if None.
-        predict_from: a folder of image files to predict in place of the test split.
+        options: see :class:`~al_lightning.data.ImageDataModule`.
 
     Raises:
         FileNotFoundError: if ``root`` holds no folder of images.
@@ -52,8 +50,7 @@ class ImageFolder(ImageDataModule):
         val_fraction: float = 0.1,
         num_workers: int = 0,
         seed: int = 0,
-        label_noise: float = 0.0,
-        noisy_validation: bool = True,
+        *,
         augment: bool = False,
         image_size: int = 32,
         in_channels: Literal[1, 3] = 3,
@@ -61,13 +58,11 @@ class ImageFolder(ImageDataModule):
         mean: Sequence[float] = (0.5,),
         std: Sequence[float] = (0.5,),
         class_names: list[str] | None = None,
-        train_samples: int | None = None,
-        predict_from: str | None = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(
-            root, batch_size, val_fraction, num_workers, seed, label_noise, noisy_validation,
-            augment, image_size, train_samples, predict_from,
-        )  # fmt: skip
+            root, batch_size, val_fraction, num_workers, seed, augment=augment, image_size=image_size, **options
+        )
         if in_channels not in (1, 3):
             raise ValueError(f"Expected `in_channels` to be 1 or 3, but got {in_channels}.")
         if not 0 < test_fraction < 1:

@@ -8,6 +8,16 @@ from al_lightning.modules.resnet import ResNetAL, ResNetBP
 from al_lightning.modules.vgg import VGGAL, VGGBP
 
 __all__ = [
-    "ALModule", "ALOptions", "BPModule", "BPOptions", "CNNAL", "CNNBP",
-    "MLPAL", "MLPBP", "ResNetAL", "ResNetBP", "VGGAL", "VGGBP",
+    "CNNAL",
+    "CNNBP",
+    "MLPAL",
+    "MLPBP",
+    "VGGAL",
+    "VGGBP",
+    "ALModule",
+    "ALOptions",
+    "BPModule",
+    "BPOptions",
+    "ResNetAL",
+    "ResNetBP",
 ]  # fmt: skip

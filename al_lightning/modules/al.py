@@ -290,8 +290,11 @@ class ALModule(Classifier):
         self._log_losses(torch.stack(objectives).sum().detach(), losses, len(y))
 
     def _update(self, layer: ALLayer, optimizer: LightningOptimizer, last: bool) -> None:
-        """Clip and step one layer. Only the last step goes through Lightning's counting wrapper, so that
-        ``trainer.global_step`` counts rounds, not layers; mixed precision applies to both ways."""
+        """Clip and step one layer.
+
+        Only the last step goes through Lightning's counting wrapper, so that ``trainer.global_step`` counts
+        rounds, not layers; the precision plugin sees both kinds.
+        """
         if self.gradient_clip_norm is not None:
             nn.utils.clip_grad_norm_(layer.parameters(), self.gradient_clip_norm)
         if last:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 import lightning.pytorch as pl
 import torch
@@ -126,14 +126,13 @@ class Classifier(recipe.Recorded, pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log ``val_loss`` and accuracies; remember scores for the temperatures."""
-        for fit, path in zip(self.calibration, self._evaluate(batch, "val")):
+        for fit, path in zip(self._fits(), self._evaluate(batch, "val")):
             if self._calibrates():
                 fit.update(path, batch[1])
 
     def on_validation_epoch_end(self) -> None:
         """Fit one temperature a path, before the checkpoint of this epoch is written."""
-        for index, fit in enumerate(self.calibration):
-            assert isinstance(fit, targets.FittedTemperature)
+        for index, fit in enumerate(self._fits()):
             if fit.scores:
                 self.temperatures[index] = fit.compute()
                 fit.reset()
@@ -146,6 +145,9 @@ class Classifier(recipe.Recorded, pl.LightningModule):
         """Calibrated probabilities (B, K); labels, if any, are not looked at."""
         x = batch if isinstance(batch, Tensor) else batch[0]
         return self.probabilities(self(x))
+
+    def _fits(self) -> list[targets.FittedTemperature]:
+        return cast("list[targets.FittedTemperature]", list(self.calibration))
 
     def _calibrates(self) -> bool:
         return self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
@@ -306,4 +308,3 @@ class Classifier(recipe.Recorded, pl.LightningModule):
         if map_location is not None:
             module.to(map_location)
         return module.eval()
-

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from torch import nn
@@ -12,7 +13,7 @@ Norm: TypeAlias = Literal["batch"]
 
 # In place where torch can: after a convolution or batch norm nobody reads what is overwritten, and one map a
 # layer less is kept for backward, for AL and BP alike.
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
     "elu": lambda: nn.ELU(inplace=True),
     "gelu": nn.GELU,
@@ -45,11 +46,9 @@ def dense_unit(inputs: int, outputs: int, *, norm: Norm | None, activation: Acti
     return [nn.Linear(inputs, outputs), *([nn.BatchNorm1d(outputs)] if norm else []), activate(activation)]
 
 
-def dense_head(
-    dims: Sequence[int], num_classes: int, *, norm: Norm | None, activation: Activation
-) -> nn.Sequential:
+def dense_head(dims: Sequence[int], num_classes: int, *, norm: Norm | None, activation: Activation) -> nn.Sequential:
     """The classifier of a BP network: dense units through ``dims``, then logits."""
-    units = [m for a, b in zip(dims, dims[1:]) for m in dense_unit(a, b, norm=norm, activation=activation)]
+    units = [m for a, b in pairwise(dims) for m in dense_unit(a, b, norm=norm, activation=activation)]
     return nn.Sequential(nn.Flatten(), *units, nn.Linear(dims[-1], num_classes))
 
 
@@ -69,8 +68,10 @@ def check_image(in_channels: int, image_size: int, multiple: int) -> None:
 
 
 def initialise(*modules: nn.Module) -> None:
-    """He-normal weights and zero biases, as the published image code sets them; deep networks without batch
-    norm do not start to learn from torch's default."""
+    """Set He-normal weights and zero biases, as the published image code does.
+
+    Deep networks without batch norm do not start to learn from torch's default.
+    """
     for module in modules:
         for part in module.modules():
             if isinstance(part, (nn.Conv2d, nn.Linear)):

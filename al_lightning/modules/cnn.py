@@ -90,7 +90,7 @@ class CNNAL(ALModule):
         target_activation: TargetActivation = "tanh",
         score_activation: TargetActivation | None = None,
         detach_target: bool = True,
-        reconstruction_loss: ReconstructionLoss = "mse",
+        reconstruction_loss: ReconstructionLoss = "cross_entropy",
         **options: Unpack[ALOptions],
     ) -> None:
         layers = to_al_layers(

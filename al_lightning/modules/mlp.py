@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ def mlp_blocks(
     if not hidden_dims or min(hidden_dims) < 1:
         raise ValueError(f"Expected `hidden_dims` to hold widths of at least 1, but got {list(hidden_dims)}.")
     dims = [inputs, *hidden_dims]
-    units = [dense_unit(a, b, norm=norm, activation=activation) for a, b in zip(dims, dims[1:])]
+    units = [dense_unit(a, b, norm=norm, activation=activation) for a, b in pairwise(dims)]
     units[0].insert(0, nn.Flatten())
     blocks: list[nn.Module] = [nn.Sequential(*unit) for unit in units]
     initialise(*blocks)
@@ -63,7 +64,7 @@ class MLPAL(ALModule):
         target_activation: TargetActivation = "tanh",
         score_activation: TargetActivation | None = None,
         detach_target: bool = True,
-        reconstruction_loss: ReconstructionLoss = "mse",
+        reconstruction_loss: ReconstructionLoss = "cross_entropy",
         **options: Unpack[ALOptions],
     ) -> None:
         check_image(in_channels, image_size, multiple=1)

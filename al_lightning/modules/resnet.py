@@ -23,9 +23,7 @@ STAGES = (16, 32, 64)
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a parameter-free shortcut (option A: subsample, pad channels with zeros)."""
 
-    def __init__(
-        self, inputs: int, outputs: int, stride: int, *, norm: Norm | None, activation: Activation
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, *, norm: Norm | None, activation: Activation) -> None:
         super().__init__()
         bias = norm is None  # batch norm brings its own
         first = conv_unit(inputs, outputs, stride=stride, bias=bias, norm=norm, activation=activation)
@@ -125,13 +123,11 @@ class ResNetAL(ALModule):
         target_activation: TargetActivation = "tanh",
         score_activation: TargetActivation | None = None,
         detach_target: bool = True,
-        reconstruction_loss: ReconstructionLoss = "mse",
+        reconstruction_loss: ReconstructionLoss = "cross_entropy",
         **options: Unpack[ALOptions],
     ) -> None:
         layers = to_al_layers(
-            resnet_blocks(
-                in_channels, image_size, depth=depth, norm=norm, activation=activation, cuts=cuts
-            ),
+            resnet_blocks(in_channels, image_size, depth=depth, norm=norm, activation=activation, cuts=cuts),
             num_classes,
             torch.zeros(1, in_channels, image_size, image_size),
             target_dim,

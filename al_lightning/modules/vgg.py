@@ -102,14 +102,12 @@ class VGGAL(ALModule):
         target_activation: TargetActivation = "tanh",
         score_activation: TargetActivation | None = None,
         detach_target: bool = True,
-        reconstruction_loss: ReconstructionLoss = "mse",
+        reconstruction_loss: ReconstructionLoss = "cross_entropy",
         **options: Unpack[ALOptions],
     ) -> None:
         if cuts not in (4, 8):
             raise ValueError(f"Expected `cuts` to be 4 or 8, but got {cuts}.")
-        trunk = vgg_blocks(
-            in_channels, image_size, norm=norm, activation=activation, per_block=2 if cuts == 4 else 1
-        )
+        trunk = vgg_blocks(in_channels, image_size, norm=norm, activation=activation, per_block=2 if cuts == 4 else 1)
         first = [
             nn.Flatten(),
             *dense_unit(_features(image_size), AL_DENSE, norm=norm, activation=activation),

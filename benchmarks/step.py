@@ -1,0 +1,232 @@
+"""Step time and memory kept for backward: AL against BP, at equal batch, norm and activation.
+
+    python benchmarks/step.py                       # CNN, VGG and ResNet, both bridges, both cuts
+    python benchmarks/step.py --networks CNN --bridges lean --output results/step.json
+
+Both siblings train through a Lightning Trainer, all its overhead included, with Adam on random images. Rounds of AL
+and BP alternate within one run, so that a machine whose speed drifts does not favour one: read the ratios.
+
+Bytes kept for backward are counted, not sampled: every tensor that autograd saves is seen through
+``torch.autograd.graph.saved_tensors_hooks``, its storage counted once while anything saved refers to it, parameters
+and buffers left out. The peak over a step does not depend on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import time
+import warnings
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import al_lightning as al
+from al_lightning.experiments import environment
+from al_lightning.modules.base import Classifier
+
+CUTS: dict[str, tuple[Any, ...]] = {"CNN": (4, 8), "VGG": (4, 8), "ResNet": ("stage", "block")}
+
+
+class _Saved:
+    """What autograd holds instead of a tensor; it dies when the graph lets go."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+class SavedBytes:
+    """Counts the bytes of all distinct storages that autograd keeps, now and at the peak."""
+
+    def __init__(self, module: nn.Module) -> None:
+        own = [*module.parameters(), *module.buffers()]
+        self._own = {tensor.untyped_storage().data_ptr() for tensor in own}
+        self._references: Counter[int] = Counter()
+        self.now = self.peak = 0
+
+    def _pack(self, tensor: Tensor) -> _Saved | Tensor:
+        storage = tensor.untyped_storage()
+        key, size = storage.data_ptr(), storage.nbytes()
+        if key in self._own:
+            return tensor
+        if self._references[key] == 0:
+            self.now += size
+            self.peak = max(self.peak, self.now)
+        self._references[key] += 1
+        saved = _Saved(tensor)
+        weakref.finalize(saved, self._release, key, size)
+        return saved
+
+    def _release(self, key: int, size: int) -> None:
+        self._references[key] -= 1
+        if self._references[key] == 0:
+            self.now -= size
+
+    @staticmethod
+    def _unpack(saved: _Saved | Tensor) -> Tensor:
+        return saved.tensor if isinstance(saved, _Saved) else saved
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count what is saved inside."""
+        with torch.autograd.graph.saved_tensors_hooks(self._pack, self._unpack):
+            yield
+
+
+class _StepTimes(pl.Callback):
+    """Wall time of each training batch, from its start to its last hook."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        self._wait(pl_module)
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        self._wait(pl_module)
+        self.seconds.append(time.perf_counter() - self._start)
+
+    @staticmethod
+    def _wait(module: pl.LightningModule) -> None:
+        if module.device.type == "cuda":
+            torch.cuda.synchronize(module.device)
+
+
+def _fit(module: Classifier, data: DataLoader[Any], steps: int, *callbacks: pl.Callback) -> None:
+    trainer = pl.Trainer(
+        max_steps=steps, max_epochs=-1, callbacks=list(callbacks), logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(module, data)
+
+
+def step_times(modules: list[Classifier], data: DataLoader[Any], rounds: int, steps: int) -> list[list[float]]:
+    """Seconds of each step of each module; rounds alternate, the first step of a round is not counted."""
+    seconds: list[list[float]] = [[] for _ in modules]
+    for _ in range(rounds):
+        for module, collected in zip(modules, seconds):
+            times = _StepTimes()
+            _fit(module, data, steps + 1, times)
+            collected.extend(times.seconds[1:])
+    return seconds
+
+
+def saved_bytes(module: Classifier, data: DataLoader[Any]) -> int:
+    """Peak bytes that autograd keeps during a step."""
+    count = SavedBytes(module)
+    with count.counting():
+        _fit(module, data, 1)
+    assert count.now == 0, "something still holds the graph after the step"
+    return count.peak
+
+
+def device_bytes(module: Classifier, data: DataLoader[Any]) -> int | None:
+    """Peak memory of the accelerator during a step, weights and optimizer included; None on the CPU."""
+    if not torch.cuda.is_available():
+        return None
+    _fit(module, data, 1)
+    torch.cuda.reset_peak_memory_stats()
+    _fit(module, data, 2)
+    return torch.cuda.max_memory_allocated()
+
+
+@dataclass
+class Row:
+    """One comparison; times are medians in milliseconds, bytes are peaks."""
+
+    network: str
+    bridge: str
+    cuts: str
+    al_ms: float
+    bp_ms: float
+    time_ratio: float
+    al_bytes: int
+    bp_bytes: int
+    bytes_ratio: float
+    al_device_bytes: int | None
+    bp_device_bytes: int | None
+
+
+def images(batch_size: int, batches: int, size: int = 32) -> DataLoader[Any]:
+    """Random images, the same for both siblings."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn((batch_size * batches, 3, size, size), generator=generator)
+    y = torch.randint(10, (len(x),), generator=generator)
+    return DataLoader(TensorDataset(x, y), batch_size=batch_size, generator=generator)
+
+
+def compare(network: str, bridges: list[str], batch_size: int, rounds: int, steps: int) -> list[Row]:
+    """All bridges and cuts of one network against its sibling, in one interleaved run."""
+    data = images(batch_size, steps + 1)
+    controls: dict[str, Any] = dict(norm="batch", activation="elu")
+    variants = [(b, c) for b in bridges for c in CUTS[network]]
+    modules = [getattr(al, f"{network}AL")(10, bridge=b, cuts=c, **controls) for b, c in variants]
+    modules.append(getattr(al, f"{network}BP")(10, **controls))
+    medians = [1000 * statistics.median(s) for s in step_times(modules, data, rounds, steps)]
+    kept = [saved_bytes(module, data) for module in modules]
+    on_device = [device_bytes(module, data) for module in modules]
+    return [
+        Row(network, bridge, str(cuts), medians[i], medians[-1], medians[i] / medians[-1],
+            kept[i], kept[-1], kept[i] / kept[-1], on_device[i], on_device[-1])
+        for i, (bridge, cuts) in enumerate(variants)
+    ]  # fmt: skip
+
+
+def show(rows: list[Row], batch_size: int) -> Table:
+    """The comparison as a table."""
+    table = Table(title=f"One training step, batch {batch_size}, AL against BP (below 1: AL is better)")
+    for column in ("network", "bridge", "cuts"):
+        table.add_column(column)
+    for column in ("AL ms", "BP ms", "time AL/BP", "AL MB kept", "BP MB kept", "kept AL/BP"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            row.network, row.bridge, row.cuts, f"{row.al_ms:.1f}", f"{row.bp_ms:.1f}", f"{row.time_ratio:.2f}",
+            f"{row.al_bytes / 1e6:.1f}", f"{row.bp_bytes / 1e6:.1f}", f"{row.bytes_ratio:.2f}",
+        )  # fmt: skip
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Step time and memory kept for backward, AL against BP.")
+    parser.add_argument("--networks", nargs="+", choices=list(CUTS), default=list(CUTS))
+    parser.add_argument("--bridges", nargs="+", choices=["lean", "paper"], default=["lean", "paper"])
+    parser.add_argument("--batch_size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=4, help="turns of AL and BP")
+    parser.add_argument("--steps", type=int, default=3, help="counted steps a turn")
+    parser.add_argument("--output", type=Path, help="json file for the numbers")
+    given = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")  # Lightning's advice about loaders and loops is not about a benchmark
+    console = Console(width=110)
+    rows: list[Row] = []
+    for network in given.networks:
+        rows += compare(network, given.bridges, given.batch_size, given.rounds, given.steps)
+        console.print(show(rows, given.batch_size))
+    about = {**environment(), "threads": torch.get_num_threads()}
+    console.print(", ".join(f"{key} {value}" for key, value in about.items() if value is not None))
+    if given.output is not None:
+        command = (
+            f"python benchmarks/step.py --batch_size {given.batch_size} --rounds {given.rounds} --steps {given.steps}"
+        )
+        document = {"command": command, "environment": about, "rows": [asdict(row) for row in rows]}
+        given.output.parent.mkdir(parents=True, exist_ok=True)
+        given.output.write_text(json.dumps(document, indent=1))
+
+
+if __name__ == "__main__":
+    main()

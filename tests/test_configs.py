@@ -1,0 +1,82 @@
+"""Every shipped configuration runs `fit` and `test`, on tiny data. A new file is a new test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import al_lightning as al
+from al_lightning.cli import main
+from al_lightning.configs import configs_folder, find_config
+from al_lightning.experiments import load_experiment, shipped_experiments
+
+FOLDER = configs_folder()
+CONFIGS = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob("*_[ab][lp].yaml"))
+
+
+def test_the_promised_configurations_exist() -> None:
+    promised = {f"digits/mlp_{k}.yaml" for k in ("al", "bp")}
+    promised |= {f"fashion_mnist/{a}_{k}.yaml" for a in ("cnn", "vgg") for k in ("al", "bp")}
+    promised |= {f"cifar10/{a}_{k}.yaml" for a in ("cnn", "vgg", "resnet") for k in ("al", "bp")}
+    promised |= {
+        f"paper/{d}/{a}_{k}.yaml" for d in ("fashion_mnist", "cifar10") for a in ("cnn", "vgg") for k in ("al", "bp")
+    }
+    assert promised <= set(CONFIGS)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_fit_and_test(name: str, tiny_sets: None) -> None:
+    tiny = ["--trainer.fast_dev_run", "2", "--trainer.accelerator", "cpu", "--data.batch_size", "10",
+            "--trainer.enable_model_summary", "false", "--trainer.enable_progress_bar", "false"]  # fmt: skip
+    if name.endswith("_al.yaml"):
+        tiny += ["--model.target_dim", "8"]  # the paper's bridges hold up to 150 million parameters
+    cli = main(["fit", "--config", f"configs/{name}", *tiny])
+    assert cli is not None
+    assert cli.trainer.global_step == 2
+    (tested,) = cli.trainer.test(cli.model, cli.datamodule, verbose=False)
+    assert 0 <= tested["test_acc"] <= 1
+    assert isinstance(cli.model, al.ALModule if name.endswith("_al.yaml") else al.BPModule)
+
+
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n.startswith("paper/")])
+def test_the_papers_recipe(name: str) -> None:
+    """Section 6.6: batch 128, Adam at 1e-4, cross-entropy for BP; attached targets and MSE for AL."""
+    config = yaml.safe_load((FOLDER / name).read_text())
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert data["batch_size"] == 128
+    assert model["optimizer"]["class_path"].endswith("Adam")
+    assert model["optimizer"]["init_args"]["lr"] == 1e-4
+    if name.endswith("_al.yaml"):
+        assert model["detach_target"] is False
+        assert model["reconstruction_loss"] == "mse"
+        assert model["bridge"] == "paper"
+    assert data.get("augment", "cifar10" in name) == ("cifar10" in name)
+
+
+def test_siblings_of_ours_are_controlled() -> None:
+    """Same norm, same activation, same data, same budget on both sides."""
+    for name in CONFIGS:
+        if name.startswith("paper/") or not name.endswith("_al.yaml"):
+            continue
+        ours, theirs = (yaml.safe_load((FOLDER / n).read_text()) for n in (name, name.replace("_al", "_bp")))
+        assert ours["trainer"] == theirs["trainer"]
+        assert ours["data"] == theirs["data"]
+        for key in ("norm", "activation", "in_channels", "image_size"):
+            assert ours["model"]["init_args"].get(key) == theirs["model"]["init_args"].get(key)
+
+
+def test_configurations_are_found_from_anywhere(tmp_path: Path) -> None:
+    assert Path(find_config("configs/digits/mlp_al.yaml")).is_file()
+    assert find_config("configs/none.yaml") == "configs/none.yaml"
+    Path("configs/digits").mkdir(parents=True)
+    Path("configs/digits/mlp_al.yaml").write_text("mine: true")
+    assert find_config("configs/digits/mlp_al.yaml") == "configs/digits/mlp_al.yaml"  # the user's own comes first
+
+
+@pytest.mark.parametrize("name", shipped_experiments())
+def test_experiments_name_configurations_that_exist(name: str) -> None:
+    experiment = load_experiment(name)
+    assert {run.config for run in experiment.runs} <= set(CONFIGS)
+    assert len({run.name for run in experiment.runs}) == len(experiment.runs)
