@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -25,6 +25,7 @@ from al_lightning.callbacks import Checkpoint, PredictionWriter
 from al_lightning.checkpoint import read_checkpoint
 from al_lightning.configs import find_config
 from al_lightning.data import ClassificationDataModule
+from al_lightning.messages import explain, sentence
 from al_lightning.modules.base import Classifier
 from al_lightning.recipe import Recipe, Recorded
 
@@ -61,6 +62,17 @@ class SaveConfig(SaveConfigCallback):
         free = next(name for name in names if not (folder / name).exists())
         self.config_filename = trainer.strategy.broadcast(free)
         super().setup(trainer, pl_module, stage)
+
+
+class Parser(LightningArgumentParser):
+    """Answers a mistake with a sentence; the full list of arguments is one ``--help`` away."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what the mistake was and end the process with status 2."""
+        if not self.exit_on_error:  # a parser inside the parser, trying one of several types
+            super().error(message, ex)
+        print(f"al-lightning: {explain(message)}\n(`al-lightning fit --help` lists all arguments.)", file=sys.stderr)
+        raise SystemExit(2) from ex
 
 
 class CLI(LightningCLI):
@@ -245,6 +257,7 @@ def _run(args: list[str], cli_class: type[CLI]) -> CLI:
             save_config_callback=SaveConfig,
             trainer_defaults={"max_epochs": 20, "log_every_n_steps": 10, "use_distributed_sampler": False},
             seed_everything_default=0,
+            parser_class=Parser,
             parser_kwargs={"description": "Associated Learning.", "epilog": EPILOG, "version": __version__},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
@@ -259,5 +272,5 @@ def console() -> None:
     except (ValueError, TypeError, OSError, FloatingPointError, MisconfigurationException) as error:
         if os.environ.get("AL_LIGHTNING_TRACEBACK"):
             raise
-        print(f"al-lightning: {error}\n(AL_LIGHTNING_TRACEBACK=1 shows where.)", file=sys.stderr)
+        print(f"al-lightning: {sentence(error)}\n(AL_LIGHTNING_TRACEBACK=1 shows where.)", file=sys.stderr)
         sys.exit(1)

@@ -214,7 +214,9 @@ def main() -> None:
     rows: list[Row] = []
     for network, bridge, cuts in ((n, b, c) for n in given.networks for b in given.bridges for c in CUTS[n]):
         with console.status(f"{network}, {bridge}, {cuts} ..."):
-            rows.append(compare(network, bridge, cuts, given.batch_size, given.rounds, given.steps))
+            row = compare(network, bridge, cuts, given.batch_size, given.rounds, given.steps)
+        rows.append(row)
+        console.print(f"{network}, {bridge}, {cuts}: time {row.time_ratio:.2f}, kept {row.bytes_ratio:.2f}")
         gc.collect()  # the published VGG in 8 cuts needs gigabytes, and modules and trainers refer to each other
     console.print(show(rows, given.batch_size))
     about = {**environment(), "threads": torch.get_num_threads()}

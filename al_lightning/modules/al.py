@@ -317,7 +317,16 @@ class ALModule(Classifier):
         return self.run_seed, self.global_rank, number, self.current_epoch, batch_idx
 
     def on_fit_start(self) -> None:
-        """Fix the run's seed: the checkpoint's, or Lightning's, or one drawn by rank 0 for all."""
+        """Fix the run's seed: the checkpoint's, or Lightning's, or one drawn by rank 0 for all.
+
+        Raises:
+            ValueError: with more than one process.
+        """
+        if self.trainer.world_size > 1:
+            raise ValueError(
+                f"Expected one process to train AL layers, but got {self.trainer.world_size}: stock data parallelism "
+                "would reduce gradients once a layer, or not at all. Pass `--trainer.devices 1`."
+            )
         if self.run_seed is None:
             given = randomness.given_seed()
             seed = given if given is not None else secrets.randbits(32)

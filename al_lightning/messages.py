@@ -1,0 +1,102 @@
+"""What a user reads after a mistake: one sentence out of a parser's report or of a chain of exceptions."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any, get_args, get_type_hints
+
+import lightning.pytorch as pl
+
+from al_lightning import data, modules
+
+_SECTIONS = ("model", "data", "trainer", "checkpoint", "predictions", "seed_everything", "ckpt_path", "config")
+
+
+def sentence(error: BaseException) -> str:
+    """The message of the innermost exception that says what was expected, else the outermost one's.
+
+    Building classes from arguments wraps their errors into reports about types; the reason is inside.
+    """
+    found, current = str(error), error.__cause__ or error.__context__
+    while current is not None:
+        if str(current).startswith("Expected ") and "Union subtypes" not in str(current):
+            found = str(current)
+        current = current.__cause__ or current.__context__
+    return found
+
+
+def explain(report: str) -> str:
+    """Say what a parser's report means.
+
+    Args:
+        report: jsonargparse's error message.
+
+    Returns:
+        What was expected, what came, and what to do; the report itself if it is of no known kind.
+    """
+    unknown = re.search(r"class_path '([\w.]+)':\s+Option '([\w.]+)' is not accepted", report)
+    if unknown:
+        path, option = unknown.groups()
+        name = path.rsplit(".", 1)[-1]
+        accepted = _arguments(path)
+        return (
+            f"Expected an argument of {name}, but got `{option}`.{_guess(option, accepted)} "
+            f"Accepted are: {', '.join(accepted)}."
+        )
+    wrong = re.search(
+        r"class_path '([\w.]+)':\s+Parser key \"([\w.]+)\":\s+(.*?)(?:\n\s+- |\n\s+Given|\Z)", report, re.S
+    )
+    if wrong:
+        path, option, reason = wrong.groups()
+        name = path.rsplit(".", 1)[-1]
+        return f"Expected `{option}` of {name} to be what it can be, but got something else: {' '.join(reason.split())}"
+    broken = re.search(r"Problem with given class_path '([\w.]+)':\s+(.*?)(?:\n\s+- |\n\s+Given|\Z)", report, re.S)
+    if broken:
+        path, reason = broken.groups()
+        return f"Expected {path} to be a class that can be imported from this folder, but: {' '.join(reason.split())}"
+    missing = re.search(r'Parser key "(model|data)":.*Expected a dot import path string: (\S+)', report, re.S)
+    if missing:
+        section, given = missing.groups()
+        shipped = _classes(section)
+        return (
+            f"Expected --{section} to be a class, but there is no {given}.{_guess(given, shipped)} "
+            f"Shipped are: {', '.join(shipped)}; name a class of your own as `yourmodule.YourClass`."
+        )
+    key = re.search(r"(?:does not accept option|[Uu]nrecognized arguments:) '?-*([\w.]+)", report)
+    if key:
+        given = key.group(1)
+        trainer = [f"trainer.{name}" for name in inspect.signature(pl.Trainer.__init__).parameters]
+        return f"Expected a known key, but got `{given}`.{_guess(given, [*_SECTIONS, *trainer])}"
+    return report
+
+
+def _guess(given: str, known: Iterable[str]) -> str:
+    section = given.split(".", maxsplit=1)[0]
+    names = list(known)
+    close = difflib.get_close_matches(given, names, 1) or difflib.get_close_matches(section, names, 1)
+    return f" Did you mean `{close[0]}`?" if close else ""
+
+
+def _classes(section: str) -> list[str]:
+    package: Any = modules if section == "model" else data
+    return [
+        n for n in package.__all__ if not n.endswith(("Options", "DataModule")) and n not in ("ALModule", "BPModule")
+    ]
+
+
+def _arguments(class_path: str) -> list[str]:
+    """Names of a constructor's arguments, those of ``Unpack[TypedDict]`` included."""
+    module, name = class_path.rsplit(".", 1)
+    constructor = getattr(import_module(module), name).__init__
+    names: list[str] = []
+    for parameter in list(inspect.signature(constructor).parameters.values())[1:]:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            hint = get_type_hints(constructor, include_extras=True).get(parameter.name)
+            names += [key for option in get_args(hint) for key in vars(option).get("__annotations__", {})]
+        else:
+            names.append(parameter.name)
+    return names
