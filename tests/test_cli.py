@@ -229,16 +229,27 @@ def test_a_misspelt_class_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model.bridg", "lean"], r"argument of MLPAL, but got `bridg`. Did you mean `bridge`\? Accepted are: .*layer_lr"),
+        (
+            ["--model.bridg", "lean"],
+            r"argument of MLPAL, but got `bridg`. Did you mean `bridge`\? Accepted are: .*layer_lr",
+        ),
         (["--data.augmet", "true"], r"argument of Digits, but got `augmet`. Did you mean `augment`\?"),
-        (["--traner.max_epochs", "3"], r"a known key, but got `traner.max_epochs`. Did you mean `trainer.max_epochs`\?"),
-        (["--model", "CNNNAL"], r"--model to be a class, but there is no CNNNAL. Did you mean `CNNAL`\? Shipped are: CNNAL, "),
+        (
+            ["--traner.max_epochs", "3"],
+            r"a known key, but got `traner.max_epochs`. Did you mean `trainer.max_epochs`\?",
+        ),
+        (
+            ["--model", "CNNNAL"],
+            r"--model to be a class, but there is no CNNNAL. Did you mean `CNNAL`\? Shipped are: CNNAL, ",
+        ),
         (["--data", "Digit"], r"--data to be a class, but there is no Digit. Did you mean `Digits`\?"),
         (["--model", "mynet.MyNet"], "mynet.MyNet to be a class that can be imported from this folder, but: No module"),
         (["--model.target_dim", "ten"], "`target_dim` of MLPAL to be what it can be, .*'int'.* Got value: ten"),
     ],
 )
-def test_parser_reports_become_sentences(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parser_reports_become_sentences(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     said = refused(capsys, "fit", *AL, *SMALL, *arguments)
     assert re.search(message, said), said
     assert "Union" not in said
