@@ -17,7 +17,9 @@ import argparse
 import gc
 import json
 import logging
+import shlex
 import statistics
+import sys
 import time
 import warnings
 import weakref
@@ -222,9 +224,7 @@ def main() -> None:
     about = {**environment(), "threads": torch.get_num_threads()}
     console.print(", ".join(f"{key} {value}" for key, value in about.items() if value is not None))
     if given.output is not None:
-        command = (
-            f"python benchmarks/step.py --batch_size {given.batch_size} --rounds {given.rounds} --steps {given.steps}"
-        )
+        command = shlex.join(["python", "benchmarks/step.py", *sys.argv[1:]])
         document = {"command": command, "environment": about, "rows": [asdict(row) for row in rows]}
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(json.dumps(document, indent=1))
