@@ -196,6 +196,13 @@ def test_label_noise_redraws_over_all_classes(theta: float) -> None:
     assert torch.equal(clean.dataset("test").labels, noisy.dataset("test").labels)
 
 
+def test_label_noise_is_uniform() -> None:
+    data = Digits(label_noise=1.0)
+    data.setup("fit")
+    shares = data.dataset("train").labels.bincount(minlength=10) / 1437
+    assert shares.tolist() == pytest.approx([0.1] * 10, abs=0.03)
+
+
 def test_a_subset_of_the_training_data() -> None:
     data = Digits(train_samples=500)
     data.setup("fit")

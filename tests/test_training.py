@@ -166,6 +166,16 @@ def test_clipping_is_per_layer(trainer: Make) -> None:
     assert max(moved(free)) > 0.05
 
 
+def test_clipping_is_per_layer_without_isolation(trainer: Make) -> None:
+    """There all gradients are alive together, and each layer is still clipped by its own norm."""
+    options = dict(isolated=False, optimizer=sgd(1.0), gradient_clip_norm=0.05)
+    module, start = al_module(3, **options), al_module(3)
+    trainer(max_steps=1).fit(module, loader(n=8))
+    for ours, before in zip(module.layers, start.layers):
+        moved = torch.cat([(a - b).detach().flatten() for a, b in zip(ours.parameters(), before.parameters())]).norm()
+        assert float(moved) == pytest.approx(0.05, rel=1e-3)
+
+
 def test_sibling_clips_too(trainer: Make) -> None:
     module, start = bp_module(optimizer=sgd(1.0), gradient_clip_norm=0.01), bp_module()
     trainer(max_steps=1).fit(module, loader(n=8))
@@ -235,8 +245,16 @@ def test_dropout_has_a_stream_of_its_own(trainer: Make, monkeypatch: pytest.Monk
         assert module.run_seed == 5
         finals.append([p.detach().clone() for p in module.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*finals))
-    streams = {tuple(module._stream(i, b)) for i in (1, 2) for b in (0, 1, 2)}
-    assert len(streams) == 6
+
+
+def test_masks_differ_by_layer_batch_and_epoch(trainer: Make) -> None:
+    module = DropoutLayers()
+    masks: list[tuple[bool, ...]] = []
+    for layer in module.layers:
+        layer.f[-1].register_forward_hook(lambda m, args, out: masks.append(tuple((out == 0).flatten().tolist())))
+    trainer(max_epochs=3).fit(module, loader(n=16))
+    assert len(masks) == 12
+    assert len(set(masks)) == 12
 
 
 # ---------------------------------------------------------------------- checkpoints
