@@ -249,7 +249,7 @@ def _path_label(metric: str, paths: int) -> str:
 def _table(experiment: Experiment, results: list[Result]) -> Table:
     seeds = len({r.seed for r in results})
     table = Table(title=f"{experiment.title}\nmean ± standard deviation over {seeds} seeds", padding=(0, 0, 0, 1))
-    for column in ("run", "path", "test acc. %", "best epoch", "parameters", "at inference", "seconds"):
+    for column in ("run", "path", "test acc. %", "best epoch", "params M", "infer. M", "seconds"):
         table.add_column(column, justify="left" if column in ("run", "path") else "right", no_wrap=True)
     for run in experiment.runs:
         group = [r for r in results if r.name == run.name]
@@ -259,9 +259,9 @@ def _table(experiment: Experiment, results: list[Result]) -> Table:
             accuracy = _mean_sd([r.test[metric] for r in group])
             about = [
                 _mean_sd([r.best_epoch for r in group], 1, 1),
-                f"{group[0].training_parameters:,}",
-                f"{group[0].inference_parameters:,}",
-                _mean_sd([r.seconds for r in group], 1, 1),
+                f"{group[0].training_parameters / 1e6:.3f}",
+                f"{group[0].inference_parameters / 1e6:.3f}",
+                f"{statistics.mean(r.seconds for r in group):.1f}",
             ]
             cells = about if last else [""] * 4
             table.add_row(
