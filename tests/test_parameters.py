@@ -39,7 +39,7 @@ def test_resnet_of_he_et_al(depth: int, millions: float) -> None:
     assert round(on_meta(lambda: al.ResNetBP(10, depth=depth)).training_parameters() / 1e6, 2) == millions
 
 
-@pytest.mark.parametrize("name", ["CNNAL", "VGGAL", "ResNetAL", "MLPAL"])
+@pytest.mark.parametrize("name", ["CNNAL", "VGGAL", "ResNetAL"])
 def test_lean_bridges_are_lean(name: str) -> None:
     module = on_meta(lambda: getattr(al, name)(10))
     paper = on_meta(lambda: getattr(al, name)(10, bridge="paper"))
