@@ -76,14 +76,14 @@ def loader(
 
 @pytest.fixture
 def tiny_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CIFAR-10 and Fashion-MNIST of 40 + 20 images, without files."""
+    """CIFAR-10 and Fashion-MNIST of 120 + 20 images, without files."""
 
     def load(size: int, channels: int) -> Callable[[Any, Split], tuple[Tensor, Tensor]]:
         def tiny(self: Any, split: Split) -> tuple[Tensor, Tensor]:
-            n = 40 if split == "train" else 20
+            n = 120 if split == "train" else 20
             generator = torch.Generator().manual_seed(n)
             y = torch.arange(n) % 10
-            x = torch.randint(0, 120, (n, channels, size, size), generator=generator) + 13 * y.view(-1, 1, 1, 1)
+            x = torch.randint(0, 110, (n, channels, size, size), generator=generator) + 13 * y.view(-1, 1, 1, 1)
             return x.to(torch.uint8), y
 
         return tiny
