@@ -302,6 +302,13 @@ def test_the_best_checkpoint_belongs_to_its_metric(trainer: Make, tmp_path: Path
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 12
 
 
+def test_last_is_the_last_one_even_if_it_is_no_better(trainer: Make, tmp_path: Path) -> None:
+    kept = Checkpoint(dirpath=str(tmp_path))
+    trainer(max_epochs=3, callbacks=[kept]).fit(al_module(optimizer=sgd(0.0)), loader(n=16), loader(n=16))
+    assert torch.load(kept.best_model_path, weights_only=True)["global_step"] == 2
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 6
+
+
 def test_without_validation_the_last_epoch_is_kept(trainer: Make, tmp_path: Path) -> None:
     kept = Checkpoint(dirpath=str(tmp_path))
     trainer(max_epochs=2, callbacks=[kept]).fit(al_module(), loader(n=16))

@@ -73,7 +73,7 @@ class Checkpoint(ModelCheckpoint):
         monitor: metric that decides what is best; None keeps by recency. Without validation it counts as None.
         mode: ``"max"`` or ``"min"``.
         save_top_k: how many best ones to keep; -1 keeps all.
-        save_last: also keep ``last.ckpt``, from which a run can go on.
+        save_last: also keep ``last.ckpt``, from which a run can go on, at every interval, better or not.
         every_n_epochs: save every so many epochs; the default where no other interval is given.
         every_n_train_steps: save every so many optimizer rounds.
         train_time_interval: save after this much time, such as ``00:30:00``.
@@ -148,6 +148,10 @@ class Checkpoint(ModelCheckpoint):
                 self._save_last_checkpoint(trainer, candidates)
             return
         super().on_train_epoch_end(trainer, pl_module)
+        epochs = self._every_n_epochs
+        due = self.save_last and epochs >= 1 and (trainer.current_epoch + 1) % epochs == 0
+        if due and not self._should_skip_saving_checkpoint(trainer):  # Lightning keeps the last *best* one
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         steps = self._every_n_train_steps
