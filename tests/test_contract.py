@@ -84,7 +84,7 @@ def test_paths(name: str) -> None:
     for k, scores in enumerate(paths, 1):
         torch.testing.assert_close(module(x, path_length=k), scores)
     torch.testing.assert_close(module(x), paths[-1])
-    assert module.training_parameters() > module.inference_parameters() >= module.inference_parameters(1) * 0
+    assert all(module.training_parameters() > module.inference_parameters(k) for k in range(1, depth + 1))
     for wrong in (0, depth + 1, -1):
         with pytest.raises(ValueError, match=rf"`path_length` to be in 1..{depth}.*but got {wrong}"):
             module(x, path_length=wrong)
@@ -168,10 +168,11 @@ def test_siblings_share_trunk_and_controls(name: str) -> None:
     sibling = name.replace("AL", "BP")
     for norm in ("batch", None):
         ours, theirs = build(name, norm=norm, activation="relu"), build(sibling, norm=norm, activation="relu")
-        trunk = [tuple(p.shape) for layer in ours.layers for p in layer.f.parameters()]
-        other = [tuple(p.shape) for p in theirs.net.parameters()]
-        shared = next((i for i, (a, b) in enumerate(zip(trunk, other)) if a != b), min(len(trunk), len(other)))
-        assert shared >= 4 * len([s for s in trunk if len(s) > 1]) // 8
+        encoders = [layer.f for layer in ours.layers]
+        if name == "VGGAL":
+            encoders.pop()  # published heads: AL's last layer is dense, and not the sibling's
+        trunk = [tuple(p.shape) for f in encoders for p in f.parameters()]
+        assert [tuple(p.shape) for p in theirs.net.parameters()][: len(trunk)] == trunk
 
 
 @pytest.mark.parametrize(("options", "module"), [(al.ALOptions, al.ALModule), (al.BPOptions, al.BPModule)])
