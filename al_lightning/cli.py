@@ -174,7 +174,7 @@ def _refuse_contradictions(path: str, key: str, kept: Recipe, asked: Recipe) -> 
     run_time = Classifier.run_time_arguments | ClassificationDataModule.run_time_arguments
     for name, value in kept.get("init_args", {}).items():
         got = asked.get("init_args", {}).get(name)
-        if name in run_time or _class_only(got) == _class_only(value):
+        if name in run_time or _agrees(value, got):
             continue
         raise ValueError(
             f"Expected --{key}.{name} to be {value!r}, as {path} was trained with, but got {got!r}. "
@@ -182,12 +182,13 @@ def _refuse_contradictions(path: str, key: str, kept: Recipe, asked: Recipe) -> 
         )
 
 
-def _class_only(value: object) -> object:
-    """A recipe without arguments says less than one whose defaults were filled in: compare what both say."""
-    if isinstance(value, dict) and "class_path" in value:
-        path = str(value["class_path"])
-        return path.rsplit(".", 1)[-1], tuple(sorted((value.get("init_args") or {}).items(), key=str))
-    return value
+def _agrees(kept: object, asked: object) -> bool:
+    """Whether nothing that a checkpoint says differs; a recipe inside may have had its defaults filled in."""
+    if isinstance(kept, dict) and isinstance(asked, dict) and "class_path" in kept:
+        same = str(kept["class_path"]).rsplit(".", 1)[-1] == str(asked.get("class_path")).rsplit(".", 1)[-1]
+        theirs = asked.get("init_args") or {}
+        return same and all(_agrees(v, theirs.get(k)) for k, v in (kept.get("init_args") or {}).items())
+    return kept == asked
 
 
 class _CheckpointCLI(CLI):

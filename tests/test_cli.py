@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import re
 import subprocess
 import sys
@@ -138,7 +139,8 @@ def test_a_python_run_is_tested_from_the_command_line(trained: tuple[CLI, str], 
     from al_lightning.data import Digits
 
     fitted = trainer(max_epochs=1)
-    fitted.fit(al.MLPAL(10, 1, 8, hidden_dims=[8]), Digits(train_samples=200))
+    sgd = functools.partial(torch.optim.SGD, lr=0.1)  # says less than the parser, which fills in defaults
+    fitted.fit(al.MLPAL(10, 1, 8, hidden_dims=[8], optimizer=sgd), Digits(train_samples=200))
     fitted.save_checkpoint("python.ckpt")
     cli = run("test", "--ckpt_path", "python.ckpt", *QUIET)
     assert cli.model.class_names == [str(i) for i in range(10)]
