@@ -1,11 +1,13 @@
 """Train deep networks without end-to-end backpropagation, by Associated Learning, in PyTorch Lightning."""
 
 from al_lightning._version import __version__
-from al_lightning.convert import to_al_layers
+from al_lightning.convert import associate, to_al_layers
 from al_lightning.layer import ALLayer, LayerLosses, detach
 from al_lightning.modules import (
     CNNAL,
     CNNBP,
+    LSTMAL,
+    LSTMBP,
     MLPAL,
     MLPBP,
     VGGAL,
@@ -16,11 +18,15 @@ from al_lightning.modules import (
     BPOptions,
     ResNetAL,
     ResNetBP,
+    TransformerAL,
+    TransformerBP,
 )
 
 __all__ = [
     "CNNAL",
     "CNNBP",
+    "LSTMAL",
+    "LSTMBP",
     "MLPAL",
     "MLPBP",
     "VGGAL",
@@ -33,7 +39,10 @@ __all__ = [
     "LayerLosses",
     "ResNetAL",
     "ResNetBP",
+    "TransformerAL",
+    "TransformerBP",
     "__version__",
+    "associate",
     "detach",
     "to_al_layers",
 ]  # fmt: skip

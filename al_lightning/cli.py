@@ -30,7 +30,7 @@ from al_lightning.modules.base import Classifier
 from al_lightning.recipe import Recipe, Recorded
 
 #: What a data module knows and a model needs: attributes linked into the model's arguments.
-LINKS = ("num_classes", "class_names")
+LINKS = ("num_classes", "class_names", "vocabulary")
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 
 # What others say at every start about what is meant here.

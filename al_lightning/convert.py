@@ -22,6 +22,11 @@ def _target_function(inputs: int, outputs: int, activation: TargetActivation | N
     return linear if activation is None else nn.Sequential(linear, _ACTIVATIONS[activation]())
 
 
+def _check_target_dim(target_dim: int) -> None:
+    if target_dim < 1:
+        raise ValueError(f"Expected `target_dim` to be at least 1, but got {target_dim}.")
+
+
 def to_al_layers(
     blocks: Sequence[nn.Module] | nn.Sequential,
     num_classes: int,
@@ -57,15 +62,9 @@ def to_al_layers(
     Raises:
         ValueError: if there is no block, or an argument or a block's output has no sense, naming it.
     """
-    if len(blocks) == 0:
-        raise ValueError("Expected at least one block to convert, but got none.")
-    if target_dim < 1:
-        raise ValueError(f"Expected `target_dim` to be at least 1, but got {target_dim}.")
-    for name, value in (("target_activation", target_activation), ("score_activation", score_activation)):
-        if value not in _ACTIVATIONS and not (value is None and name == "score_activation"):
-            raise ValueError(f"Expected `{name}` to be 'tanh' or 'sigmoid', but got {value!r}.")
-    layers: list[ALLayer] = []
-    state, width = example_input, num_classes
+    bridges: list[nn.Module] = []
+    state = example_input
+    _check_target_dim(target_dim)
     for number, block in enumerate(blocks, 1):
         was_training = block.training
         with torch.no_grad():
@@ -74,17 +73,71 @@ def to_al_layers(
         if not isinstance(state, Tensor):
             raise ValueError(
                 f"Expected block {number} ({type(block).__name__}) to return a tensor, "
-                f"but got {type(state).__name__}. Build its ALLayer by hand, with a bridge that reads it."
+                f"but got {type(state).__name__}. Give `associate` a bridge that reads it."
             )
         try:
-            b = make_bridge(bridge, tuple(state.shape[1:]), target_dim)
+            bridges.append(make_bridge(bridge, tuple(state.shape[1:]), target_dim))
         except ValueError as error:
             raise ValueError(f"Block {number} ({type(block).__name__}) cannot be bridged. {error}") from None
+    return associate(
+        blocks,
+        bridges,
+        num_classes,
+        target_dim,
+        target_activation=target_activation,
+        score_activation=score_activation,
+        detach_target=detach_target,
+        reconstruction_loss=reconstruction_loss,
+    )
+
+
+def associate(
+    blocks: Sequence[nn.Module] | nn.Sequential,
+    bridges: Sequence[nn.Module],
+    num_classes: int,
+    target_dim: int = 128,
+    *,
+    target_activation: TargetActivation = "tanh",
+    score_activation: TargetActivation | None = None,
+    detach_target: bool = True,
+    reconstruction_loss: ReconstructionLoss = "cross_entropy",
+) -> list[ALLayer]:
+    """Give every block, with the bridge that reads its state, a target encoder and a target decoder.
+
+    The second half of Algorithm 1, for blocks whose states only their own bridges understand, such as sequences.
+
+    Args:
+        blocks: the encoders ``f_1 .. f_L`` in order.
+        bridges: ``b_1 .. b_L``, each from its block's state to (B, target_dim).
+        num_classes: K.
+        target_dim: N, the width of every ``t_i``.
+        target_activation: see :func:`to_al_layers`.
+        score_activation: see :func:`to_al_layers`.
+        detach_target: stop the associated loss at g.
+        reconstruction_loss: the first layer's; all others use MSE.
+
+    Returns:
+        L layers, ready for :class:`~al_lightning.ALModule`.
+
+    Raises:
+        ValueError: if there is no block, or an argument has no sense, naming it.
+    """
+    if len(blocks) == 0:
+        raise ValueError("Expected at least one block to convert, but got none.")
+    _check_target_dim(target_dim)
+    for name, value in (("target_activation", target_activation), ("score_activation", score_activation)):
+        if value not in _ACTIVATIONS and not (value is None and name == "score_activation"):
+            raise ValueError(f"Expected `{name}` to be 'tanh' or 'sigmoid', but got {value!r}.")
+    if len(bridges) != len(blocks):
+        raise ValueError(f"Expected one bridge for each of the {len(blocks)} blocks, but got {len(bridges)}.")
+    layers: list[ALLayer] = []
+    width = num_classes
+    for number, (block, bridge) in enumerate(zip(blocks, bridges), 1):
         first = number == 1
         layers.append(
             ALLayer(
                 f=block,
-                b=b,
+                b=bridge,
                 g=_target_function(width, target_dim, target_activation),
                 h=_target_function(target_dim, width, score_activation if first else target_activation),
                 reconstruction_loss=reconstruction_loss if first else "mse",

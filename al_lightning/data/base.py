@@ -108,6 +108,11 @@ class ClassificationDataModule(Recorded, pl.LightningDataModule, Generic[RawBatc
         self.label_noise = label_noise
         self.noisy_validation = noisy_validation
 
+    @property
+    def vocabulary(self) -> list[str] | None:
+        """Words of a text set, ``<pad>`` and ``<unk>`` first; None where samples are no texts."""
+        return None
+
     @abstractmethod
     def dataset(self, split: Split) -> Dataset[RawBatch]:
         """The data set that a split's sample numbers index, by whole batches."""
@@ -115,6 +120,10 @@ class ClassificationDataModule(Recorded, pl.LightningDataModule, Generic[RawBatc
     @abstractmethod
     def indices(self, split: Split) -> Tensor:
         """Sample numbers of a split, (N,) int64."""
+
+    def lengths(self, split: Split) -> Tensor | None:
+        """Length of every sample, (all samples,) int64, where batches shall hold similar ones; else None."""
+        return None
 
     @abstractmethod
     def prepare(self, batch: RawBatch, training: bool = False, epoch: int = 0) -> tuple[Tensor, Tensor]:
@@ -159,6 +168,7 @@ class ClassificationDataModule(Recorded, pl.LightningDataModule, Generic[RawBatc
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
             training=training,
+            lengths=self.lengths(split),
         )
         return DataLoader(
             self.dataset(split),

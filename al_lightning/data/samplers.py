@@ -10,6 +10,34 @@ from torch.utils.data import Sampler
 
 from al_lightning import randomness
 
+#: Global batches whose samples are sorted by length together: more pad less, fewer shuffle better.
+POOL = 50
+
+
+def bucketed(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Reorder samples so that each batch in turn holds similar lengths, and batches come in random order.
+
+    Args:
+        order: (N,) int64, samples in random order.
+        lengths: (N,) int64, theirs.
+        batch_size: samples of a global batch.
+        generator: source of the batches' order, and of the order within each.
+
+    Returns:
+        (N,) int64, the same samples. What does not fill a batch comes last.
+    """
+    whole = len(order) // batch_size * batch_size
+    pool = POOL * batch_size
+    parts = [
+        p[ls.argsort(stable=True)]
+        for p, ls in zip(torch.split(order[:whole], pool), torch.split(lengths[:whole], pool))
+    ]
+    batches = torch.cat(parts or [order[:0]]).view(-1, batch_size)
+    batches = batches[torch.randperm(len(batches), generator=generator)]
+    # Within a batch at random, so that no rank always gets the longest.
+    within = torch.rand(batches.shape, generator=generator).argsort(1)
+    return torch.cat([batches.gather(1, within).flatten(), order[whole:]])
+
 
 class BatchIndices(Sampler[Tensor]):
     """Yields the sample numbers of one whole batch at a time.
@@ -27,6 +55,9 @@ class BatchIndices(Sampler[Tensor]):
         world_size: number of processes R.
         training: make ranks' shares equally large by leaving out what does not divide, and leave out a last
             batch of a single sample, on which batch norm has no variance. Each epoch leaves out others.
+        lengths: (all samples,) int64; if given, a shuffled global batch holds samples of similar length: the
+            epoch's order is cut into pools of 50 global batches, each is sorted by length and cut into global
+            batches, and these are shuffled. The same for any number of ranks.
     """
 
     def __init__(
@@ -39,6 +70,7 @@ class BatchIndices(Sampler[Tensor]):
         rank: int = 0,
         world_size: int = 1,
         training: bool = False,
+        lengths: Tensor | None = None,
     ) -> None:
         self.indices = indices
         self.batch_size = batch_size
@@ -47,6 +79,7 @@ class BatchIndices(Sampler[Tensor]):
         self.rank = rank
         self.world_size = world_size
         self.training = training
+        self.lengths = lengths
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -78,5 +111,7 @@ class BatchIndices(Sampler[Tensor]):
         if self.shuffle:
             generator = torch.Generator().manual_seed(randomness.derive_seed(self.seed, self.epoch))
             order = order[torch.randperm(len(order), generator=generator)]
+            if self.lengths is not None:
+                order = bucketed(order, self.lengths[order], self.batch_size * self.world_size, generator)
         for start, length in self._sizes():
             yield order[start : start + length]

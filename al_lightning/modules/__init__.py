@@ -3,13 +3,17 @@
 from al_lightning.modules.al import ALModule, ALOptions
 from al_lightning.modules.bp import BPModule, BPOptions
 from al_lightning.modules.cnn import CNNAL, CNNBP
+from al_lightning.modules.lstm import LSTMAL, LSTMBP
 from al_lightning.modules.mlp import MLPAL, MLPBP
 from al_lightning.modules.resnet import ResNetAL, ResNetBP
+from al_lightning.modules.transformer import TransformerAL, TransformerBP
 from al_lightning.modules.vgg import VGGAL, VGGBP
 
 __all__ = [
     "CNNAL",
     "CNNBP",
+    "LSTMAL",
+    "LSTMBP",
     "MLPAL",
     "MLPBP",
     "VGGAL",
@@ -20,4 +24,6 @@ __all__ = [
     "BPOptions",
     "ResNetAL",
     "ResNetBP",
+    "TransformerAL",
+    "TransformerBP",
 ]  # fmt: skip
