@@ -153,9 +153,9 @@ def _checkpoint_recipes(args: Sequence[str]) -> dict[str, Recipe]:
     return recipes
 
 
-def _settable(recipe: Recipe) -> Recipe:
-    """A recipe without the arguments that are linked, which a parser would refuse."""
-    init_args = {k: v for k, v in recipe.get("init_args", {}).items() if k not in LINKS}
+def _settable(key: str, recipe: Recipe) -> Recipe:
+    """A recipe without the model's linked arguments, which a parser would refuse; the data keep theirs."""
+    init_args = {k: v for k, v in recipe.get("init_args", {}).items() if key == "data" or k not in LINKS}
     return {"class_path": recipe["class_path"], "init_args": init_args}
 
 
@@ -177,9 +177,15 @@ def _refuse_contradictions(path: str, key: str, kept: Recipe, asked: Recipe) -> 
         if name in run_time or _agrees(value, got):
             continue
         raise ValueError(
-            f"Expected --{key}.{name} to be {value!r}, as {path} was trained with, but got {got!r}. "
+            f"Expected --{key}.{name} to be {_short(value)}, as {path} was trained with, but got {_short(got)}. "
             "Leave it out: model and data come from the checkpoint."
         )
+
+
+def _short(value: object) -> str:
+    """A value for a message; vocabularies are long."""
+    written = repr(value)
+    return written if len(written) <= 200 else f"{written[:200]} ..."
 
 
 def _agrees(kept: object, asked: object) -> bool:
@@ -201,7 +207,7 @@ class _CheckpointCLI(CLI):
         """Refuse contradicting arguments before anything is built."""
         config = json.loads(self.parser.dump(self.config, format="json"))[self.subcommand]
         for key, kept in self.recipes.items():
-            _refuse_contradictions(self.checkpoint_path, key, _settable(kept), config[key])
+            _refuse_contradictions(self.checkpoint_path, key, _settable(key, kept), config[key])
 
 
 def main(args: Sequence[str] | None = None) -> CLI | None:
@@ -234,7 +240,7 @@ def main(args: Sequence[str] | None = None) -> CLI | None:
             if recipes:
                 # Read first, so that the checkpoint fills in what nobody typed.
                 first = Path(folder) / "checkpoint.json"
-                first.write_text(json.dumps({key: _settable(recipe) for key, recipe in recipes.items()}))
+                first.write_text(json.dumps({key: _settable(key, recipe) for key, recipe in recipes.items()}))
                 rest = ["--config", str(first), *rest]
             given = [given[0], *rest]
         _CheckpointCLI.recipes, _CheckpointCLI.checkpoint_path = recipes, _flag(given, "--ckpt_path") or ""

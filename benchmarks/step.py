@@ -1,9 +1,11 @@
 """Step time and memory kept for backward: AL against BP, at equal batch, norm and activation.
 
     python benchmarks/step.py                       # CNN, VGG and ResNet, both bridges, both cuts
+    python benchmarks/step.py --networks LSTM Transformer --bridges lean --batch_size 64 --root data   # on SST-2
     python benchmarks/step.py --networks CNN --bridges lean --output results/step.json
 
-Both siblings train through a Lightning Trainer, all its overhead included, with Adam on random images. Rounds of AL
+Both siblings train through a Lightning Trainer, all its overhead included, with Adam on random images, or with fused
+Adam on the first batches of SST-2 (both siblings see the same). Rounds of AL
 and BP alternate within one run, so that a machine whose speed drifts does not favour one: read the ratios.
 
 Bytes kept for backward are counted, not sampled: every tensor that autograd saves is seen through
@@ -14,6 +16,7 @@ and buffers left out. The peak over a step does not depend on the machine.
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import logging
@@ -38,10 +41,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
+from al_lightning.data import SST2
 from al_lightning.experiments import environment
 from al_lightning.modules.base import Classifier
 
 CUTS: dict[str, tuple[Any, ...]] = {"CNN": (4, 8), "VGG": (4, 8), "ResNet": ("stage", "block")}
+TEXT = ("LSTM", "Transformer")
 
 
 class _Saved:
@@ -172,12 +177,21 @@ def images(batch_size: int, batches: int, size: int = 32) -> DataLoader[Any]:
     return DataLoader(TensorDataset(x, y), batch_size=batch_size, generator=generator)
 
 
-def compare(network: str, bridge: str, cuts: Any, batch_size: int, rounds: int, steps: int) -> Row:
+def compare(network: str, bridge: str, cuts: Any, batch_size: int, rounds: int, steps: int, root: str) -> Row:
     """One variant of one network against its sibling, in alternating rounds."""
-    data = images(batch_size, steps + 1)
-    controls: dict[str, Any] = dict(norm="batch", activation="elu")
-    ours = getattr(al, f"{network}AL")(10, bridge=bridge, cuts=cuts, **controls)
-    theirs = getattr(al, f"{network}BP")(10, **controls)
+    if network in TEXT:
+        sentences = SST2(root, batch_size)
+        data = sentences.train_dataloader()
+        controls: dict[str, Any] = dict(
+            vocab_size=sentences.vocab_size, optimizer=functools.partial(torch.optim.Adam, fused=True)
+        )
+        ours = getattr(al, f"{network}AL")(2, bridge=bridge, **controls)
+        theirs = getattr(al, f"{network}BP")(2, **controls)
+    else:
+        data = images(batch_size, steps + 1)
+        controls = dict(norm="batch", activation="elu")
+        ours = getattr(al, f"{network}AL")(10, bridge=bridge, cuts=cuts, **controls)
+        theirs = getattr(al, f"{network}BP")(10, **controls)
     al_ms, bp_ms = (1000 * statistics.median(s) for s in step_times([ours, theirs], data, rounds, steps))
     al_bytes, bp_bytes = saved_bytes(ours, data), saved_bytes(theirs, data)
     return Row(
@@ -203,20 +217,21 @@ def show(rows: list[Row], batch_size: int) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Step time and memory kept for backward, AL against BP.")
-    parser.add_argument("--networks", nargs="+", choices=list(CUTS), default=list(CUTS))
+    parser.add_argument("--networks", nargs="+", choices=[*CUTS, *TEXT], default=list(CUTS))
     parser.add_argument("--bridges", nargs="+", choices=["lean", "paper"], default=["lean", "paper"])
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3, help="turns of AL and BP")
     parser.add_argument("--steps", type=int, default=3, help="counted steps a turn")
+    parser.add_argument("--root", default="data", help="folder that holds sst2/, for text networks")
     parser.add_argument("--output", type=Path, help="json file for the numbers")
     given = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")  # Lightning's advice about loaders and loops is not about a benchmark
     console = Console(width=110)
     rows: list[Row] = []
-    for network, bridge, cuts in ((n, b, c) for n in given.networks for b in given.bridges for c in CUTS[n]):
+    for network, bridge, cuts in ((n, b, c) for n in given.networks for b in given.bridges for c in CUTS.get(n, (3,))):
         with console.status(f"{network}, {bridge}, {cuts} ..."):
-            row = compare(network, bridge, cuts, given.batch_size, given.rounds, given.steps)
+            row = compare(network, bridge, cuts, given.batch_size, given.rounds, given.steps, given.root)
         rows.append(row)
         console.print(f"{network}, {bridge}, {cuts}: time {row.time_ratio:.2f}, kept {row.bytes_ratio:.2f}")
         gc.collect()  # the published VGG in 8 cuts needs gigabytes, and modules and trainers refer to each other

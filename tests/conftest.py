@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
-from al_lightning.data import CIFAR10, FashionMNIST
+from al_lightning.data import CIFAR10, FashionMNIST, tokens
 from al_lightning.data.base import Split
+from al_lightning.data.rows import Rows, RowSource
 
 torch.set_num_threads(1)  # tests run side by side, one process a core
 
@@ -76,7 +77,7 @@ def loader(
 
 @pytest.fixture
 def tiny_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CIFAR-10 and Fashion-MNIST of 120 + 20 images, without files."""
+    """CIFAR-10 and Fashion-MNIST of 120 + 20 images, text sets of 280 + 28 rows, without files."""
 
     def load(size: int, channels: int) -> Callable[[Any, Split], tuple[Tensor, Tensor]]:
         def tiny(self: Any, split: Split) -> tuple[Tensor, Tensor]:
@@ -88,6 +89,14 @@ def tiny_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return tiny
 
+    def rows(source: RowSource) -> Rows:
+        n = 280 if source.split == "train" else 28
+        classes = {"ag_news": 4, "dbpedia_14": 14}.get(source.name, 2)
+        labels = [k % classes for k in range(n)]
+        return Rows([f"word{y} and some more , no {k % 7}" + " again" * (k % 5) for k, y in enumerate(labels)],
+                    labels, None, 0)  # fmt: skip
+
+    monkeypatch.setattr(tokens, "read_rows", rows)
     for data, size, channels in ((CIFAR10, 32, 3), (FashionMNIST, 28, 1)):
         monkeypatch.setattr(data, "load", load(size, channels))
         monkeypatch.setattr(data, "prepare_data", lambda self: None)

@@ -23,6 +23,9 @@ def test_the_promised_configurations_exist() -> None:
     promised |= {
         f"paper/{d}/{a}_{k}.yaml" for d in ("fashion_mnist", "cifar10") for a in ("cnn", "vgg") for k in ("al", "bp")
     }
+    sets = ("imdb", "ag_news", "sst2", "dbpedia")
+    for folder in (*sets, *(f"paper/{d}" for d in sets)):
+        promised |= {f"{folder}/{a}_{k}.yaml" for a in ("lstm", "transformer") for k in ("al", "bp")}
     assert promised <= set(CONFIGS)
 
 
@@ -32,6 +35,8 @@ def test_fit_and_test(name: str, tiny_sets: None) -> None:
             "--trainer.enable_model_summary", "false", "--trainer.enable_progress_bar", "false"]  # fmt: skip
     if name.endswith("_al.yaml"):
         tiny += ["--model.target_dim", "8"]  # the paper's bridges hold up to 150 million parameters
+    if "lstm" in name or "transformer" in name:
+        tiny += ["--model.glove", "null"]
     cli = main(["fit", "--config", f"configs/{name}", *tiny])
     assert cli is not None
     assert cli.trainer.global_step == 2
@@ -40,7 +45,31 @@ def test_fit_and_test(name: str, tiny_sets: None) -> None:
     assert isinstance(cli.model, al.ALModule if name.endswith("_al.yaml") else al.BPModule)
 
 
-@pytest.mark.parametrize("name", [n for n in CONFIGS if n.startswith("paper/")])
+TEXT = [n for n in CONFIGS if "lstm" in n or "transformer" in n]
+
+
+@pytest.mark.parametrize("name", [n for n in TEXT if n.startswith("paper/")])
+def test_the_papers_recipe_for_text(name: str) -> None:
+    """Section 6.5, Tables 7 and 8: GloVe, 50 epochs, the widths, rates and batches."""
+    config = yaml.safe_load((FOLDER / name).read_text())
+    model, data, lstm = config["model"]["init_args"], config["data"]["init_args"], "lstm" in name
+    assert config["trainer"]["max_epochs"] == 50
+    assert model["embedding_dim"] == 300
+    assert "glove" in model["glove"]
+    assert data["batch_size"] == (64 if lstm else 128)
+    assert model["optimizer"]["init_args"]["lr"] == (1e-4 if lstm else 2.5e-4)
+    ours = name.endswith("_al.yaml")
+    if lstm:
+        assert model["hidden_dims"] == ([300, 300] if ours else [350, 350])
+        assert model["gradient_clip_norm"] == 5
+    else:
+        assert model["feedforward_dims"] == ([256, 256] if ours else [512, 512])
+        assert model["heads"] == 6
+    if ours:
+        assert (model["target_dim"], model["detach_target"], model["reconstruction_loss"]) == (128, False, "mse")
+
+
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n.startswith("paper/") and n not in TEXT])
 def test_the_papers_recipe(name: str) -> None:
     """Section 6.6: batch 128, Adam at 1e-4, cross-entropy for BP; attached targets and MSE for AL."""
     config = yaml.safe_load((FOLDER / name).read_text())
@@ -63,7 +92,7 @@ def test_siblings_of_ours_are_controlled() -> None:
         ours, theirs = (yaml.safe_load((FOLDER / n).read_text()) for n in (name, name.replace("_al", "_bp")))
         assert ours["trainer"] == theirs["trainer"]
         assert ours["data"] == theirs["data"]
-        for key in ("norm", "activation", "in_channels", "image_size"):
+        for key in ("norm", "activation", "in_channels", "image_size", "embedding_dim", "glove", "positions"):
             assert ours["model"]["init_args"].get(key) == theirs["model"]["init_args"].get(key)
 
 

@@ -12,10 +12,12 @@ import pytest
 import torch
 from conftest import hand_layers, loader
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
 import al_lightning.modules
 from al_lightning.modules.base import Classifier
+from al_lightning.modules.sequence import TextClassifier
 
 #: Sizes at which each architecture is quick.
 SMALL: dict[str, dict[str, Any]] = {
@@ -29,6 +31,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "VGGBP": dict(in_channels=1, image_size=16),
     "ResNetAL": dict(in_channels=1, image_size=8, depth=8, target_dim=8),
     "ResNetBP": dict(in_channels=1, image_size=8, depth=8),
+    "LSTMAL": dict(vocab_size=20, embedding_dim=6, hidden_dims=[4, 5], target_dim=8),
+    "LSTMBP": dict(vocab_size=20, embedding_dim=6, hidden_dims=[4, 5]),
+    "TransformerAL": dict(vocab_size=20, embedding_dim=6, feedforward_dims=[8, 8], heads=2, target_dim=8),
+    "TransformerBP": dict(vocab_size=20, embedding_dim=6, feedforward_dims=[8, 8], heads=2),
 }
 MODULES = [
     n
@@ -36,6 +42,8 @@ MODULES = [
     if inspect.isclass(getattr(al, n)) and issubclass(getattr(al, n), Classifier)
 ]
 ARCHITECTURES = [n for n in MODULES if n not in ("ALModule", "BPModule")]
+TEXT = [n for n in MODULES if issubclass(getattr(al, n), TextClassifier)]
+IMAGE = [n for n in ARCHITECTURES if n not in TEXT]
 AL = [n for n in MODULES if issubclass(getattr(al, n), al.ALModule)]
 
 
@@ -55,8 +63,20 @@ def shape(name: str) -> tuple[int, ...]:
     return (1, size, size)
 
 
+def inputs(name: str, n: int = 5) -> torch.Tensor:
+    if name not in TEXT:
+        return torch.randn(n, *shape(name))
+    x = torch.randint(1, 20, (n, 7))
+    return x * (torch.arange(7) < torch.arange(n).unsqueeze(1) % 7 + 1)
+
+
 def batches(name: str, n: int = 24, batch_size: int = 8) -> Any:
-    return loader(n, batch_size, shape(name))
+    if name not in TEXT:
+        return loader(n, batch_size, shape(name))
+    y = torch.arange(n) % 4
+    torch.manual_seed(n)
+    x = torch.cat([4 + y.unsqueeze(1), inputs(name, n)], 1)  # the first word says the class
+    return DataLoader(TensorDataset(x, y), batch_size=batch_size)
 
 
 def test_every_module_has_a_small_size() -> None:
@@ -66,7 +86,7 @@ def test_every_module_has_a_small_size() -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_scores(name: str) -> None:
     module = build(name).eval()
-    x = torch.randn(5, *shape(name))
+    x = inputs(name)
     scores = module(x)
     assert scores.shape == (5, 4)
     torch.testing.assert_close(module(x.flip(0)).flip(0), scores)  # samples do not see each other
@@ -77,7 +97,7 @@ def test_scores(name: str) -> None:
 @pytest.mark.parametrize("name", AL)
 def test_paths(name: str) -> None:
     module = build(name).eval()
-    x = torch.randn(5, *shape(name))
+    x = inputs(name)
     paths = module.forward_paths(x)
     depth = len(module.layers)
     assert len(paths) == depth
@@ -95,7 +115,7 @@ def test_paths(name: str) -> None:
 @pytest.mark.parametrize("name", AL)
 def test_early_exits_are_the_paths(name: str) -> None:
     module = build(name).eval()
-    x = torch.randn(9, *shape(name))
+    x = inputs(name, 9)
     paths = module.forward_paths(x)
     sure = module.probabilities(paths[0], 1).amax(-1).median().item()
     scores, exits = module.forward_adaptive(x, confidence=sure)
@@ -137,13 +157,15 @@ def test_fit_test_and_checkpoint(name: str, trainer: Callable[..., pl.Trainer], 
     parts = {"ALModule": dict(layers=build(name).layers, num_classes=4) if name == "ALModule" else {},
              "BPModule": dict(net=build(name).net, num_classes=4) if name == "BPModule" else {}}  # fmt: skip
     again = type(module).load_from_checkpoint(tmp_path / "a.ckpt", **parts.get(name, {}))
-    x = torch.randn(5, *shape(name))
+    x = inputs(name)
     assert torch.equal(again(x), module.eval()(x))
     assert torch.equal(again.temperatures, module.temperatures)
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_same_seed_same_weights(name: str, trainer: Callable[..., pl.Trainer]) -> None:
+def test_same_seed_same_weights(name: str, trainer: Callable[..., pl.Trainer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # where an AL layer's dropout starts from
+
     def train() -> dict[str, torch.Tensor]:
         module = build(name)
         trainer(max_epochs=1).fit(module, batches(name), batches(name, 12))
@@ -153,7 +175,7 @@ def test_same_seed_same_weights(name: str, trainer: Callable[..., pl.Trainer]) -
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", IMAGE)
 def test_wrong_images_get_a_sentence(name: str) -> None:
     channels, size, _ = shape(name)
     with pytest.raises(ValueError, match=r"Expected images of shape .*in_channels=1.*but got \(2, 3,"):
@@ -162,7 +184,7 @@ def test_wrong_images_get_a_sentence(name: str) -> None:
         build(name)(torch.randn(2, channels, size + 4, size + 4))
 
 
-@pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n in AL])
+@pytest.mark.parametrize("name", [n for n in IMAGE if n in AL])
 def test_siblings_share_trunk_and_controls(name: str) -> None:
     """Same `norm` and `activation` in both give the controlled comparison: the trunk's parameters are the same."""
     sibling = name.replace("AL", "BP")
@@ -173,6 +195,13 @@ def test_siblings_share_trunk_and_controls(name: str) -> None:
             encoders.pop()  # published heads: AL's last layer is dense, and not the sibling's
         trunk = [tuple(p.shape) for f in encoders for p in f.parameters()]
         assert [tuple(p.shape) for p in theirs.net.parameters()][: len(trunk)] == trunk
+
+
+@pytest.mark.parametrize("name", [n for n in TEXT if n in AL])
+def test_text_siblings_share_trunk(name: str) -> None:
+    ours, theirs = build(name), build(name.replace("AL", "BP"))
+    trunk = [tuple(p.shape) for layer in ours.layers for p in layer.f.parameters()]
+    assert [tuple(p.shape) for p in theirs.net.parameters()][: len(trunk)] == trunk
 
 
 @pytest.mark.parametrize(("options", "module"), [(al.ALOptions, al.ALModule), (al.BPOptions, al.BPModule)])

@@ -33,6 +33,16 @@ def test_published_vgg() -> None:
     assert round(on_meta(lambda: al.VGGBP(10)).training_parameters() / 1e6, 2) == 10.60
 
 
+@pytest.mark.parametrize(("name", "al_millions", "bp_millions"), [("LSTM", 12.8, 13.77), ("Transformer", 10.2, 10.34)])
+def test_text_networks_of_tables_7_and_8(name: str, al_millions: float, bp_millions: float) -> None:
+    """The paper forces AL to have no more parameters than its sibling (section 3.2)."""
+    ours = on_meta(lambda: getattr(al, f"{name}AL")(4, vocab_size=30_002))
+    theirs = on_meta(lambda: getattr(al, f"{name}BP")(4, vocab_size=30_002))
+    assert ours.inference_parameters() < ours.training_parameters() <= theirs.training_parameters()
+    assert ours.training_parameters() / 1e6 == pytest.approx(al_millions, abs=0.05)
+    assert theirs.training_parameters() / 1e6 == pytest.approx(bp_millions, abs=0.05)
+
+
 @pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46)])
 def test_resnet_of_he_et_al(depth: int, millions: float) -> None:
     """Table 6 of He et al. (2016): 0.27 M and 0.46 M parameters."""
@@ -80,6 +90,19 @@ def test_number_of_layers() -> None:
         (lambda: al.CNNBP(10, accumulate_batches=0), "`accumulate_batches` to be at least 1, but got 0"),
         (lambda: al.CNNBP(10, class_names=["a"]), "`class_names` to hold num_classes=10 names, but got 1"),
         (lambda: al.MLPAL(10, hidden_dims=[]), "`hidden_dims` to hold widths"),
+        (lambda: al.LSTMAL(2), "Expected `vocab_size` or `vocabulary`"),
+        (lambda: al.LSTMAL(2, 9, ["<pad>", "<unk>", "a"]), "`vocab_size` to be the vocabulary's 3, but got 9"),
+        (lambda: al.LSTMBP(2, vocabulary=["a", "b", "c"]), "vocabulary that starts with"),
+        (lambda: al.LSTMBP(2, vocabulary=["<pad>", "<unk>", "a", "a"]), "every word of a vocabulary once"),
+        (lambda: al.LSTMAL(2, 9, glove="x.txt"), "a `vocabulary` beside `glove`"),
+        (lambda: al.LSTMAL(2, 9, hidden_dims=[]), "`hidden_dims` to hold widths"),
+        (lambda: al.LSTMAL(2, 9, dropout=1.0), r"`dropout` to be in \[0, 1\), but got 1.0"),
+        (lambda: al.LSTMAL(2, 9, embedding_dim=0), "`embedding_dim` to be at least 1, but got 0"),
+        (lambda: al.LSTMAL(2, 9, bridge="fat"), "`bridge` to be 'lean' or 'paper', but got 'fat'"),  # type: ignore[arg-type]
+        (lambda: al.TransformerAL(2, 9, heads=7), "`heads` to divide embedding_dim=300, but got 7"),
+        (lambda: al.TransformerAL(2, 9, feedforward_dims=[]), "`feedforward_dims` to hold widths"),
+        (lambda: al.TransformerBP(2, 9, positions="learned"), "`positions` to be 'sinusoidal' or None"),  # type: ignore[arg-type]
+        (lambda: al.associate([torch.nn.Identity()], [], 2), "one bridge for each of the 1 blocks, but got 0"),
         (lambda: al.ALModule([], 10), "at least one layer, but got none"),
         (lambda: al.to_al_layers([], 10, torch.zeros(1)), "at least one block to convert, but got none"),
         (lambda: al.to_al_layers([torch.nn.Unfold(2)], 10, torch.zeros(1, 1, 4, 4)), r"Block 1 \(Unfold\) cannot be bridged"),

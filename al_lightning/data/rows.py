@@ -114,28 +114,28 @@ def _open(source: RowSource) -> Iterator[Any]:
 
     if not source.files and source.hub is None:
         raise FileNotFoundError(_how_to_fill(source, "and no set of the Hub is named"))
+    if len({f.suffix for f in source.files}) > 1:
+        raise ValueError(f"Expected one kind of files in {source.folder}, but got csv and parquet. Keep one.")
     with tempfile.TemporaryDirectory() as scratch:
-        progress = datasets.is_progress_bar_enabled()
+        shown = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
         try:
             if source.files:
-                readers = {READERS[f.suffix] for f in source.files}
-                if len(readers) > 1:
-                    raise ValueError(f"Expected one kind of files in {source.folder}, but got csv and parquet.")
-                reader = readers.pop()
+                reader = READERS[source.files[0].suffix]
                 options: dict[str, Any] = {"encoding": source.encoding} if reader == "csv" else {}
                 files = [str(f) for f in source.files]
-                yield datasets.load_dataset(reader, data_files=files, split="train", cache_dir=scratch, **options)
+                dataset = datasets.load_dataset(reader, data_files=files, split="train", cache_dir=scratch, **options)
             else:
-                yield datasets.load_dataset(source.hub, split=source.split)
-        except (datasets.exceptions.DatasetGenerationError, datasets.exceptions.DatasetNotFoundError, OSError) as error:
+                dataset = datasets.load_dataset(source.hub, split=source.split)
+        except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
             if not source.files:
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 raise FileNotFoundError(_how_to_fill(source, f"and the Hub did not answer ({reason})")) from error
             raise ValueError(_what_is_wrong(source, error)) from error
         finally:
-            if progress:
+            if shown:
                 datasets.enable_progress_bars()
+        yield dataset
 
 
 def _how_to_fill(source: RowSource, reason: str) -> str:

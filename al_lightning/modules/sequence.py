@@ -190,8 +190,10 @@ class TextClassifier(Classifier):
 
     def setup(self, stage: str) -> None:
         """Say which share of the training text starts from word vectors of a file."""
+        if stage != "fit" or self._found is None:
+            return
         counts = getattr(getattr(self.trainer, "datamodule", None), "word_counts", None)
-        if stage == "fit" and self._found is not None and counts is not None:
+        if counts is not None:
             tokens = float(counts[self._found].sum() / counts.sum())
             words = float(self._found[len(text.SPECIALS) :].float().mean())
             rank_zero_info(f"Word vectors of the file: {tokens:.1%} of the training tokens, {words:.1%} of the words.")
