@@ -18,7 +18,7 @@ def reference() -> dict[str, list[float]]:
 
 
 def test_tokens_are_basic_english() -> None:
-    assert tokenize('It\'s "good",<br />really (GOOD)!') == "it ' s good , really ( good ) !".split()
+    assert " ".join(tokenize('It\'s "good",<br />really (GOOD)!')) == "it ' s good , really ( good ) !"
     assert tokenize("") == []
 
 

@@ -76,6 +76,7 @@ class LSTMAL(TextClassifier, ALModule):
         embedding_dim: D of the embedding (Table 7: 300).
         hidden_dims: H of each direction of each Bi-LSTM layer (Table 7: 300 and 300).
         dropout: on the features of every layer, in training.
+        sparse_embedding: update only the word vectors of a batch; needs :class:`~al_lightning.optim.LazyAdam`.
         bridge: ``"lean"`` (Linear) or ``"paper"`` (Linear and tanh).
         target_dim: N, width of every encoded target (Table 7: 128).
         target_activation: of g and h.
@@ -95,6 +96,7 @@ class LSTMAL(TextClassifier, ALModule):
         embedding_dim: int = 300,
         hidden_dims: Sequence[int] = (300, 300),
         dropout: float = 0.0,
+        sparse_embedding: bool = False,
         bridge: BridgeKind = "lean",
         target_dim: int = 128,
         target_activation: TargetActivation = "tanh",
@@ -103,7 +105,7 @@ class LSTMAL(TextClassifier, ALModule):
         reconstruction_loss: ReconstructionLoss = "cross_entropy",
         **options: Unpack[ALOptions],
     ) -> None:
-        embedding = make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout)
+        embedding = make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout, sparse_embedding)
         bridges = [
             sequence_bridge(bridge, "mean", embedding_dim, target_dim),
             *(sequence_bridge(bridge, "final", 2 * hidden, target_dim) for hidden in hidden_dims),
@@ -133,6 +135,7 @@ class LSTMBP(TextClassifier, BPModule):
         embedding_dim: D of the embedding (Table 7: 300).
         hidden_dims: H of each direction of each Bi-LSTM layer (Table 7: 350 and 350).
         dropout: on the features of every layer, in training.
+        sparse_embedding: update only the word vectors of a batch; needs :class:`~al_lightning.optim.LazyAdam`.
         options: see :class:`~al_lightning.BPModule`.
     """
 
@@ -146,9 +149,10 @@ class LSTMBP(TextClassifier, BPModule):
         embedding_dim: int = 300,
         hidden_dims: Sequence[int] = (350, 350),
         dropout: float = 0.0,
+        sparse_embedding: bool = False,
         **options: Unpack[BPOptions],
     ) -> None:
-        embedding = make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout)
+        embedding = make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout, sparse_embedding)
         blocks = lstm_blocks(embedding_dim, hidden_dims, dropout)
         head = nn.Linear(2 * hidden_dims[-1], num_classes)
         super().__init__(nn.Sequential(embedding, *blocks, Pool("final"), head), num_classes, **options)

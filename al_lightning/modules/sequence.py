@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from al_lightning import text
 from al_lightning.modules.base import Batch, Classifier
+from al_lightning.optim import LazyAdam
 
 #: How a sequence becomes the vector that a bridge reads.
 Pooling: TypeAlias = Literal["mean", "final"]
@@ -42,13 +43,14 @@ class TokenEmbedding(nn.Module):
         dim: D.
         vectors: (V, D) start values; drawn at scale 0.1 if None.
         dropout: share of features that training sets to zero.
+        sparse: make gradients that hold the rows of a batch's words only, for an optimizer that reads them.
     """
 
-    def __init__(self, vocab_size: int, dim: int, vectors: Tensor | None, dropout: float) -> None:
+    def __init__(self, vocab_size: int, dim: int, vectors: Tensor | None, dropout: float, sparse: bool) -> None:
         super().__init__()
         #: (V,) bool, which words started from a file's vector; None without a file.
         self.found: Tensor | None = None
-        self.embedding = nn.Embedding(vocab_size, dim, padding_idx=text.PAD)
+        self.embedding = nn.Embedding(vocab_size, dim, padding_idx=text.PAD, sparse=sparse)
         self.dropout = nn.Dropout(dropout)
         with torch.no_grad():
             if vectors is None:
@@ -99,7 +101,12 @@ def sequence_bridge(kind: str, pooling: Pooling, features: int, target_dim: int)
 
 
 def make_embedding(
-    vocab_size: int | None, vocabulary: Sequence[str] | None, glove: str | None, dim: int, dropout: float
+    vocab_size: int | None,
+    vocabulary: Sequence[str] | None,
+    glove: str | None,
+    dim: int,
+    dropout: float,
+    sparse: bool,
 ) -> TokenEmbedding:
     """The embedding that both siblings of a network share.
 
@@ -109,6 +116,7 @@ def make_embedding(
         glove: file of word vectors; see :func:`~al_lightning.text.load_vectors`.
         dim: D.
         dropout: on the vectors, in training.
+        sparse: see :class:`TokenEmbedding`.
 
     Raises:
         ValueError: if neither size nor vocabulary is known, they differ, or an argument is out of its range.
@@ -131,11 +139,11 @@ def make_embedding(
     if not 0 <= dropout < 1:
         raise ValueError(f"Expected `dropout` to be in [0, 1), but got {dropout}.")
     if glove is None:
-        return TokenEmbedding(size, dim, None, dropout)
+        return TokenEmbedding(size, dim, None, dropout, sparse)
     if vocabulary is None:
         raise ValueError("Expected a `vocabulary` beside `glove`, to know which vectors to take. Pass the data's.")
     vectors = text.load_vectors(glove, vocabulary, dim)
-    embedding = TokenEmbedding(size, dim, vectors.rows, dropout)
+    embedding = TokenEmbedding(size, dim, vectors.rows, dropout, sparse)
     embedding.found = vectors.found
     return embedding
 
@@ -154,11 +162,13 @@ class TextClassifier(Classifier):
     vocabulary: list[str] | None = None
     vocab_size: int
     _found: Tensor | None = None
+    _sparse: bool = False
 
     def set_vocabulary(self, embedding: TokenEmbedding, vocabulary: Sequence[str] | None) -> None:
         """Say which tokens there are."""
         self.vocab_size = embedding.embedding.num_embeddings
         self._found = embedding.found
+        self._sparse = embedding.embedding.sparse
         self.vocabulary = None if vocabulary is None else list(vocabulary)
 
     def check_input(self, x: Tensor) -> None:
@@ -216,7 +226,19 @@ class TextClassifier(Classifier):
             )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Log which share of the tokens is padding."""
+        """Log which share of the tokens is padding.
+
+        Raises:
+            ValueError: if the embedding's gradients are sparse and an optimizer cannot read them.
+        """
+        if batch_idx == 0 and self._sparse:
+            dense = (torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam, torch.optim.RMSprop)
+            for optimizer in self.trainer.optimizers:
+                if isinstance(optimizer, dense) and not isinstance(optimizer, LazyAdam):
+                    raise ValueError(
+                        "Expected an optimizer that reads sparse gradients, because sparse_embedding=True, but got "
+                        f"{type(optimizer).__name__}. Set `optimizer` to al_lightning.optim.LazyAdam."
+                    )
         x = batch[0]
         padding = (x == text.PAD).float().mean()
         self.log("train_padding", padding, on_step=False, on_epoch=True, batch_size=x.numel())

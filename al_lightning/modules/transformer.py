@@ -106,6 +106,7 @@ class TransformerAL(TextClassifier, ALModule):
         heads: attention heads, a divisor of D (Table 8: 6).
         positions: ``"sinusoidal"``, or None as in the published code.
         dropout: on the word vectors and inside the encoder layers, in training.
+        sparse_embedding: update only the word vectors of a batch; needs :class:`~al_lightning.optim.LazyAdam`.
         bridge: ``"lean"`` (Linear) or ``"paper"`` (Linear and tanh).
         target_dim: N, width of every encoded target (Table 8: 128).
         target_activation: of g and h.
@@ -127,6 +128,7 @@ class TransformerAL(TextClassifier, ALModule):
         heads: int = 6,
         positions: Positions | None = None,
         dropout: float = 0.1,
+        sparse_embedding: bool = False,
         bridge: BridgeKind = "lean",
         target_dim: int = 128,
         target_activation: TargetActivation = "tanh",
@@ -135,7 +137,7 @@ class TransformerAL(TextClassifier, ALModule):
         reconstruction_loss: ReconstructionLoss = "cross_entropy",
         **options: Unpack[ALOptions],
     ) -> None:
-        embedding = make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout)
+        embedding = make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout, sparse_embedding)
         blocks = encoder_blocks(embedding_dim, heads, feedforward_dims, dropout, positions)
         layers = associate(
             [embedding, *blocks],
@@ -164,6 +166,7 @@ class TransformerBP(TextClassifier, BPModule):
         heads: attention heads, a divisor of D (Table 8: 6).
         positions: ``"sinusoidal"``, or None as in the published code.
         dropout: on the word vectors and inside the encoder layers, in training.
+        sparse_embedding: update only the word vectors of a batch; needs :class:`~al_lightning.optim.LazyAdam`.
         options: see :class:`~al_lightning.BPModule`.
     """
 
@@ -179,9 +182,10 @@ class TransformerBP(TextClassifier, BPModule):
         heads: int = 6,
         positions: Positions | None = None,
         dropout: float = 0.1,
+        sparse_embedding: bool = False,
         **options: Unpack[BPOptions],
     ) -> None:
-        embedding = make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout)
+        embedding = make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout, sparse_embedding)
         blocks = encoder_blocks(embedding_dim, heads, feedforward_dims, dropout, positions)
         head = nn.Sequential(nn.LayerNorm(embedding_dim), nn.Linear(embedding_dim, num_classes))
         super().__init__(nn.Sequential(embedding, *blocks, Pool("mean"), head), num_classes, **options)
