@@ -54,6 +54,10 @@ def explain(report: str) -> str:
         path, option, reason = wrong.groups()
         name = path.rsplit(".", 1)[-1]
         return f"Expected `{option}` of {name} to be what it can be, but got something else: {' '.join(reason.split())}"
+    required = re.search(r"class_path '([\w.]+)':\s+.*?the following arguments are required: ([\w, ]+)", report)
+    if required:
+        path, names = required.groups()
+        return f"Expected `{names.strip()}` of {path.rsplit('.', 1)[-1]} to be given, but it is not. Pass it."
     broken = re.search(r"Problem with given class_path '([\w.]+)':\s+(.*?)(?:\n\s+- |\n\s+Given|\Z)", report, re.S)
     if broken:
         path, reason = broken.groups()

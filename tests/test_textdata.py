@@ -321,6 +321,23 @@ def test_fit_test_and_predict_raw_text(imdb: None) -> None:
             main(["predict", "--ckpt_path", str(checkpoint), "--data.predict_from", "bad.txt"])
 
 
+def test_a_set_without_a_source_gets_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--model", "LSTMBP", "--data", "TextClassification"])
+    assert "Expected `source` of TextClassification to be given, but it is not." in capsys.readouterr().err
+
+
+def test_a_checkpoint_keeps_its_vocabulary_beside_a_configuration(imdb: None) -> None:
+    Path("mine.yaml").write_text("data:\n  class_path: IMDB\n  init_args:\n    batch_size: 7\n")
+    main(["fit", "--model", "LSTMBP", "--data", "IMDB", *SMALL])
+    (checkpoint,) = Path("lightning_logs").rglob("last.ckpt")
+    write("data/imdb", {"train": [{"text": "other words", "label": k % 2} for k in range(60)]})
+    tested = main(["test", "--ckpt_path", str(checkpoint), "--config", "mine.yaml"])
+    assert tested is not None
+    assert tested.datamodule.batch_size == 7
+    assert "really" in tested.datamodule.vocabulary
+
+
 def test_a_text_model_on_images_gets_a_sentence() -> None:
     with pytest.raises(Exception, match="Expected `vocab_size` or `vocabulary`"):
         main(["fit", "--model", "LSTMBP", "--data", "Digits", "--trainer.fast_dev_run", "1"])
