@@ -54,14 +54,15 @@ def explain(report: str) -> str:
         path, option, reason = wrong.groups()
         name = path.rsplit(".", 1)[-1]
         return f"Expected `{option}` of {name} to be what it can be, but got something else: {' '.join(reason.split())}"
-    required = re.search(r"class_path '([\w.]+)':\s+.*?the following arguments are required: ([\w, ]+)", report)
-    if required:
-        path, names = required.groups()
-        return f"Expected `{names.strip()}` of {path.rsplit('.', 1)[-1]} to be given, but it is not. Pass it."
     broken = re.search(r"Problem with given class_path '([\w.]+)':\s+(.*?)(?:\n\s+- |\n\s+Given|\Z)", report, re.S)
     if broken:
         path, reason = broken.groups()
-        return f"Expected {path} to be a class that can be imported from this folder, but: {' '.join(reason.split())}"
+        required = re.match(r"the following arguments are required: ([\w, ]+)", reason)
+        if required is None:
+            wanted = f"{path} to be a class that can be imported from this folder, but: {' '.join(reason.split())}"
+        else:
+            wanted = f"`{required.group(1).strip()}` of {path.rsplit('.', 1)[-1]} to be given, but it is not. Pass it."
+        return f"Expected {wanted}"
     missing = re.search(r'Parser key "(model|data)":.*Expected a dot import path string: (\S+)', report, re.S)
     if missing:
         section, given = missing.groups()

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from jsonargparse.typing import register_type
 from torch import Tensor
 from torchtext.data.utils import get_tokenizer
 from torchtext.vocab import Vocab
@@ -23,6 +24,18 @@ SPECIALS = ["<pad>", "<unk>"]
 MAX_WORDS = 30_000
 #: Standard deviation of new word vectors where no file says what scale they have.
 EMBEDDING_SCALE = 0.1
+
+if TYPE_CHECKING:
+    Vocabulary: TypeAlias = list[str]
+else:
+
+    class Vocabulary(list):
+        """A list of words. It has a name so that the command line takes it as one value.
+
+        As ``list[str]``, jsonargparse copies the whole list for every word in it: minutes for 30,000 words.
+        """
+
+    register_type(Vocabulary, list, list, type_check=lambda value, _: isinstance(value, list))
 
 _basic_english = get_tokenizer("basic_english")
 

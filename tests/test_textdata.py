@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonargparse import ArgumentParser
 
 from al_lightning.cli import main
 from al_lightning.data import IMDB, SST2, AGNews, DBpedia, TextClassification, TextDataModule, tokens
@@ -336,6 +337,17 @@ def test_a_checkpoint_keeps_its_vocabulary_beside_a_configuration(imdb: None) ->
     assert tested is not None
     assert tested.datamodule.batch_size == 7
     assert "really" in tested.datamodule.vocabulary
+
+
+@pytest.mark.parametrize("kind", [LSTMBP, IMDB])
+def test_the_command_line_takes_a_vocabulary_as_one_value(kind: Any) -> None:
+    """Word by word, jsonargparse needs minutes for 30,000 words: the reason why the type has a name of its own."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(kind, "object")
+    words = ["<pad>", "<unk>", *(f"w{n}" for n in range(30_000))]
+    arguments = {"vocabulary": words, **({"num_classes": 2} if kind is LSTMBP else {})}
+    parsed = parser.parse_object({"object": {"class_path": kind.__name__, "init_args": arguments}})
+    assert parsed.object.init_args.vocabulary == words
 
 
 def test_a_text_model_on_images_gets_a_sentence() -> None:

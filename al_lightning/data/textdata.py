@@ -38,7 +38,7 @@ class TextOptions(TypedDict, total=False):
     train_samples: int | None
     predict_from: str | None
     cache_dir: str | None
-    vocabulary: list[str] | None
+    vocabulary: text.Vocabulary | None
 
 
 class TextArrays(Dataset[TextBatch]):
@@ -125,7 +125,7 @@ class TextDataModule(ClassificationDataModule[TextBatch]):
         train_samples: int | None = None,
         predict_from: str | None = None,
         cache_dir: str | None = None,
-        vocabulary: list[str] | None = None,
+        vocabulary: text.Vocabulary | None = None,
     ) -> None:
         super().__init__(root, batch_size, val_fraction, num_workers, seed, label_noise, noisy_validation)
         for name, value in (("max_length", max_length), ("max_words", max_words), ("train_samples", train_samples)):

@@ -14,6 +14,7 @@ from al_lightning.layer import ReconstructionLoss
 from al_lightning.modules.al import ALModule, ALOptions
 from al_lightning.modules.bp import BPModule, BPOptions
 from al_lightning.modules.sequence import Pool, TextClassifier, TokenSequence, make_embedding, sequence_bridge
+from al_lightning.text import Vocabulary
 
 
 class BiLSTM(nn.Module):
@@ -90,7 +91,7 @@ class LSTMAL(TextClassifier, ALModule):
         self,
         num_classes: int,
         vocab_size: int | None = None,
-        vocabulary: list[str] | None = None,
+        vocabulary: Vocabulary | None = None,
         glove: str | None = None,
         *,
         embedding_dim: int = 300,
@@ -143,7 +144,7 @@ class LSTMBP(TextClassifier, BPModule):
         self,
         num_classes: int,
         vocab_size: int | None = None,
-        vocabulary: list[str] | None = None,
+        vocabulary: Vocabulary | None = None,
         glove: str | None = None,
         *,
         embedding_dim: int = 300,

@@ -23,7 +23,7 @@ from al_lightning.modules.sequence import (
     sequence_bridge,
     valid_positions,
 )
-from al_lightning.text import EMBEDDING_SCALE
+from al_lightning.text import EMBEDDING_SCALE, Vocabulary
 
 Positions: TypeAlias = Literal["sinusoidal"]
 
@@ -120,7 +120,7 @@ class TransformerAL(TextClassifier, ALModule):
         self,
         num_classes: int,
         vocab_size: int | None = None,
-        vocabulary: list[str] | None = None,
+        vocabulary: Vocabulary | None = None,
         glove: str | None = None,
         *,
         embedding_dim: int = 300,
@@ -174,7 +174,7 @@ class TransformerBP(TextClassifier, BPModule):
         self,
         num_classes: int,
         vocab_size: int | None = None,
-        vocabulary: list[str] | None = None,
+        vocabulary: Vocabulary | None = None,
         glove: str | None = None,
         *,
         embedding_dim: int = 300,
