@@ -33,7 +33,7 @@ def test_published_vgg() -> None:
     assert round(on_meta(lambda: al.VGGBP(10)).training_parameters() / 1e6, 2) == 10.60
 
 
-@pytest.mark.parametrize(("name", "al_millions", "bp_millions"), [("LSTM", 12.8, 13.77), ("Transformer", 10.2, 10.34)])
+@pytest.mark.parametrize(("name", "al_millions", "bp_millions"), [("LSTM", 12.87, 13.77), ("Transformer", 10.2, 10.34)])
 def test_text_networks_of_tables_7_and_8(name: str, al_millions: float, bp_millions: float) -> None:
     """The paper forces AL to have no more parameters than its sibling (section 3.2)."""
     ours = on_meta(lambda: getattr(al, f"{name}AL")(4, vocab_size=30_002))
