@@ -5,8 +5,8 @@
     python benchmarks/step.py --networks CNN --bridges lean --output results/step.json
 
 Both siblings train through a Lightning Trainer, all its overhead included, with Adam on random images, or with fused
-Adam on the first batches of SST-2 (both siblings see the same). Rounds of AL
-and BP alternate within one run, so that a machine whose speed drifts does not favour one: read the ratios.
+Adam on the first batches of SST-2 (both siblings see the same). Rounds of AL and BP alternate within one run, so that a
+machine whose speed drifts does not favour one: read the ratios.
 
 Bytes kept for backward are counted, not sampled: every tensor that autograd saves is seen through
 ``torch.autograd.graph.saved_tensors_hooks``, its storage counted once while anything saved refers to it, parameters

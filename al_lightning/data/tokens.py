@@ -123,21 +123,22 @@ def cached_tokens(source: RowSource, folder: Path) -> TokenArrays:
     arrays = _open(path)
     if arrays is not None:
         return arrays
+    lock = FileLock(folder / f"{path.name}.lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{path.name}.lock")
         lock.acquire()
     except OSError as error:
         raise OSError(
             f"Expected to keep tokenized text in {folder}, but that cannot be written ({error}). Set `cache_dir`."
         ) from None
-    with lock:
+    try:
         arrays = _open(path)  # another process may have built it meanwhile
         if arrays is None:
             rank_zero_info(f"Tokenizing the {source.split} split of {source.name} (once; kept in {folder}) ...")
             _save(tokenize_rows(read_rows(source)), path)
             arrays = _open(path)
-        lock.release()
+    finally:
+        lock.release()  # also after a mistake: in a notebook the next try would wait for this very process
     assert arrays is not None
     return arrays
 

@@ -10,6 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from al_lightning import text
+from al_lightning.bridges import BridgeKind
 from al_lightning.modules.base import Batch, Classifier
 from al_lightning.optim import LazyAdam
 
@@ -88,7 +89,7 @@ class Pool(nn.Module):
         return torch.cat([features[..., :half].gather(1, last).squeeze(1), features[:, 0, half:]], -1)
 
 
-def sequence_bridge(kind: str, pooling: Pooling, features: int, target_dim: int) -> nn.Module:
+def sequence_bridge(kind: BridgeKind, pooling: Pooling, features: int, target_dim: int) -> nn.Module:
     """Pool a sequence to a vector and project it: Linear (``"lean"``), with tanh after it (``"paper"``).
 
     Raises:
