@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
-from al_lightning.optim import LazyAdam
+from al_lightning.optim import LazyAdam, clip_gradient_norm
 
 
 def test_rows_are_those_of_sparse_adam() -> None:
@@ -48,6 +48,24 @@ def test_dense_parameters_are_those_of_adam() -> None:
         assert mine.step(lambda: closure(ours, mine)) == pytest.approx(closure(theirs, reference))
         reference.step()
     torch.testing.assert_close(ours.weight, theirs.weight)
+
+
+@pytest.mark.parametrize("max_norm", [0.5, 1e3])
+def test_clipping_of_sparse_gradients_is_that_of_dense_ones(max_norm: float) -> None:
+    tokens = torch.tensor([[1, 1, 2], [2, 1, 5]])  # words that stand twice
+    gradients = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Embedding(8, 3, sparse=sparse), nn.Flatten(), nn.Linear(9, 2))
+        (net(tokens).square().sum() * 10).backward()
+        unused = nn.Parameter(torch.zeros(2))
+        clip = clip_gradient_norm if sparse else nn.utils.clip_grad_norm_
+        clip([*net.parameters(), unused], max_norm)
+        gradients.append([p.grad.to_dense() for p in net.parameters() if p.grad is not None])
+        assert unused.grad is None
+    torch.testing.assert_close(*gradients)
+    norm = torch.cat([g.flatten() for g in gradients[0]]).norm()
+    assert norm == pytest.approx(max_norm, rel=1e-4) if max_norm < 1 else 1 < norm < max_norm
 
 
 @pytest.mark.parametrize("name", ["LSTMAL", "LSTMBP", "TransformerAL", "TransformerBP"])

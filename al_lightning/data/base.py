@@ -129,18 +129,27 @@ class ClassificationDataModule(Recorded, pl.LightningDataModule, Generic[RawBatc
     def prepare(self, batch: RawBatch, training: bool = False, epoch: int = 0) -> tuple[Tensor, Tensor]:
         """Turn what a loader yields into ``(x, y)``, on the batch's device."""
 
-    def split_labels(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def split_labels(self, labels: Tensor, wholes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Redraw labels and hold out a validation split.
 
         The split is drawn from the clean labels, so that it is the same for every ``label_noise``.
 
         Args:
             labels: (N,) int64, the clean labels of the training split.
+            wholes: (N,) int64, the sample that each one is a part of, its own number for a whole; None if no
+                sample is part of another. Only wholes validate, and no part of theirs trains.
 
         Returns:
             Labels with noise (N,), and the sample numbers for training and for validation.
         """
-        train, val = stratified_split(labels, self.val_fraction, self.seed, "val_fraction")
+        if wholes is None:
+            train, val = stratified_split(labels, self.val_fraction, self.seed, "val_fraction")
+        else:
+            everything = torch.arange(len(labels))
+            own = everything[wholes == everything]
+            _, chosen = stratified_split(labels[own], self.val_fraction, self.seed, "val_fraction")
+            val = own[chosen]
+            train = everything[~torch.isin(wholes, val)]
         generator = torch.Generator().manual_seed(randomness.derive_seed(self.seed, _NOISE))
         chosen = torch.randperm(len(labels), generator=generator)[: round(self.label_noise * len(labels))]
         noisy = labels.clone()

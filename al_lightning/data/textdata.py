@@ -192,7 +192,7 @@ class TextDataModule(ClassificationDataModule[TextBatch]):
                 share = self.train_samples / len(kept)
                 _, chosen = stratified_split(labels[kept], share, self.seed, "train_samples as a share")
                 kept = kept[chosen]
-            noisy, train, val = self.split_labels(labels[kept])
+            noisy, train, val = self.split_labels(labels[kept], self.whole_texts(arrays, kept))
             labels[kept] = noisy
             dataset = self._encoded(arrays, labels, "train")
             self._datasets |= {"train": dataset, "val": dataset}
@@ -235,6 +235,10 @@ class TextDataModule(ClassificationDataModule[TextBatch]):
     def sample_names(self) -> list[str] | None:
         """The predicted texts, if they stem from a file."""
         return self._names
+
+    def whole_texts(self, arrays: TokenArrays, samples: Tensor) -> Tensor | None:
+        """Which text each of some texts is a part of, where a set has parts; see :meth:`split_labels`."""
+        return None
 
     def class_values(self, arrays: TokenArrays) -> Sequence[int | str]:
         """The labels of the source in the order of the classes: numbers from 0."""

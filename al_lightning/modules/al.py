@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from al_lightning import randomness
 from al_lightning.layer import ALLayer, LayerLosses, detach, select
 from al_lightning.modules.base import Batch, Classifier, Interval
+from al_lightning.optim import clip_gradient_norm
 
 
 class ALOptions(TypedDict, total=False):
@@ -296,7 +297,7 @@ class ALModule(Classifier):
         rounds, not layers; the precision plugin sees both kinds.
         """
         if self.gradient_clip_norm is not None:
-            nn.utils.clip_grad_norm_(layer.parameters(), self.gradient_clip_norm)
+            clip_gradient_norm(layer.parameters(), self.gradient_clip_norm)
         if last:
             optimizer.step()
         else:

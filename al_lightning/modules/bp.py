@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from al_lightning.modules.base import Batch, Classifier, Interval
+from al_lightning.optim import clip_gradient_norm, has_sparse_gradients
 
 
 class BPOptions(TypedDict, total=False):
@@ -104,9 +105,12 @@ class BPModule(Classifier):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip by ``gradient_clip_norm``; by the Trainer's own argument where only that is given."""
-        if self.gradient_clip_norm is not None:
-            gradient_clip_val, gradient_clip_algorithm = self.gradient_clip_norm, "norm"
-        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        if self.gradient_clip_norm is None:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif has_sparse_gradients(self.parameters()):
+            clip_gradient_norm(self.parameters(), self.gradient_clip_norm)
+        else:
+            self.clip_gradients(optimizer, self.gradient_clip_norm, "norm")
 
     def on_train_start(self) -> None:
         """Accumulate as the module says.
