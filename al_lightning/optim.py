@@ -15,8 +15,9 @@ def has_sparse_gradients(parameters: Iterable[nn.Parameter]) -> bool:
 
 
 def clip_gradient_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
-    """Scale gradients so that their common 2-norm is at most ``max_norm``: torch's own, also where it reads no sparse
-    gradients yet (2.6).
+    """Scale gradients so that their common 2-norm is at most ``max_norm``.
+
+    It is torch's own function, but for sparse gradients, whose norm torch 2.6 cannot take.
 
     Args:
         parameters: whose gradients are changed in place; those without one are passed over.
