@@ -249,7 +249,7 @@ def _path_label(metric: str, paths: int) -> str:
 def _table(experiment: Experiment, results: list[Result]) -> Table:
     seeds = len({r.seed for r in results})
     table = Table(title=f"{experiment.title}\nmean ± standard deviation over {seeds} seeds", padding=(0, 0, 0, 1))
-    for column in ("run", "path", "test acc. %", "best epoch", "params M", "infer. M", "seconds"):
+    for column in ("run", "path", "test acc. %", "best epoch", "params M", "infer. M", "sec."):
         table.add_column(column, justify="left" if column in ("run", "path") else "right", no_wrap=True)
     for run in experiment.runs:
         group = [r for r in results if r.name == run.name]
@@ -320,8 +320,9 @@ def _plot(experiment: Experiment, results: list[Result], path: Path) -> None:
 
     matplotlib.use("Agg")  # no screen needed
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
-    figure, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     for color, run in zip(plt.rcParams["axes.prop_cycle"].by_key()["color"], experiment.runs):
         group = [r for r in results if r.name == run.name]
         length = min(len(r.curve) for r in group)
@@ -331,13 +332,19 @@ def _plot(experiment: Experiment, results: list[Result], path: Path) -> None:
             values = [[100 * r.curve[i][metric] for r in group] for i in range(length)]
             own = metric == "val_acc"
             label = run.name if own else f"{run.name}, path {metric.removeprefix('val_acc_path')}"
-            style: dict[str, Any] = {"lw": 2} if own else {"lw": 0.9, "ls": ("--", ":", "-.")[paths.index(metric) % 3]}
+            style: dict[str, Any] = (
+                {"lw": 2, "marker": "o", "ms": 3}
+                if own
+                else {"lw": 0.9, "ls": ("--", ":", "-.")[paths.index(metric) % 3]}
+            )
             axes.plot(epochs, [statistics.mean(v) for v in values], color=color, label=label, **style)
             if own and len(group) > 1:
                 axes.fill_between(epochs, [min(v) for v in values], [max(v) for v in values], color=color, alpha=0.15)
-    low, _ = axes.get_ylim()
-    axes.set(xlabel="epoch", ylabel="validation accuracy, %", title=experiment.title, ylim=(max(low, 0), 101))
+    low, high = axes.get_ylim()
+    axes.set(xlabel="epoch", ylabel="validation accuracy, %", title=experiment.title)
+    axes.set_ylim(max(low, 0), min(high, 101))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside right upper")  # beside the lines, not over them
     figure.savefig(path, dpi=130)
     plt.close(figure)
