@@ -23,6 +23,19 @@ def describe(module: Recorded, data: object) -> dict[str, Any]:
     }
 
 
+def describe_arguments(name: str, recorded: Recorded) -> list[tuple[str, str]]:
+    """Arguments that decide a run's result, as (name, value), but for paths and other matters of one machine."""
+    kept = {
+        key: value
+        for key, value in recorded.plain_arguments().items()
+        if key not in recorded.run_time_arguments or key == "batch_size"
+    }
+    return [
+        (f"the class of {name}", type(recorded).__qualname__),
+        *((f"{name}'s `{key}`", repr(value)) for key, value in kept.items()),
+    ]
+
+
 def read_checkpoint(path: str | Path, map_location: torch.device | str | None = "cpu") -> dict[str, Any]:
     """Load a checkpoint without running any code of its.
 

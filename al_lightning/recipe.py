@@ -6,6 +6,7 @@ from Python are recorded here; the command line puts its parsed configuration in
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from typing import Any, ClassVar, TypeAlias
@@ -81,6 +82,16 @@ class Recorded:
                 except NotPlainError:
                     continue
         object.__setattr__(self, "_recipe", {"class_path": recipe["class_path"], "init_args": init_args})
+
+    def plain_arguments(self) -> dict[str, Any]:
+        """The arguments that have a plain form; of a parsed configuration, all of them."""
+        if self._recipe is not None:
+            return dict(self._recipe["init_args"])
+        arguments: dict[str, Any] = {}
+        for name, value in self._arguments.items():
+            with contextlib.suppress(NotPlainError):
+                arguments[name] = _plain(value)
+        return arguments
 
     def recipe(self) -> Recipe | None:
         """The class path and arguments in plain types.

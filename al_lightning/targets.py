@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.utilities import dim_zero_cat
 
 from al_lightning.layer import precise
 
@@ -102,8 +103,8 @@ class FittedTemperature(Metric):
 
     def compute(self) -> Tensor:
         """Return T, a scalar float32 tensor."""
-        scores = torch.cat(list(self.scores))
-        right = scores.gather(1, torch.cat(list(self.labels)).unsqueeze(1)).squeeze(1)
+        scores: Tensor = dim_zero_cat(self.scores)
+        right = scores.gather(1, dim_zero_cat(self.labels).unsqueeze(1)).squeeze(1)
         low, high = scores.new_tensor(0.01).log(), scores.new_tensor(100.0).log()
         for _ in range(30):
             middle = (low + high) / 2

@@ -464,14 +464,6 @@ def test_an_empty_loader_is_an_error_and_one_batch_is_not(trainer: Make, make: C
     trainer(max_epochs=1, limit_train_batches=0).fit(make(), loader(n=8))  # asked for
 
 
-def test_several_processes_are_refused(trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted = trainer(max_epochs=1)
-    monkeypatch.setattr(type(fitted.strategy), "world_size", 2, raising=False)
-    monkeypatch.setattr(type(fitted), "world_size", 2)
-    with pytest.raises(ValueError, match="one process to train AL layers, but got 2"):
-        fitted.fit(al_module(), loader())
-
-
 def test_double_precision(trainer: Make) -> None:
     module = al_module()
     x, y = next(iter(loader()))

@@ -15,6 +15,8 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from al_lightning.modules.base import Classifier
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes to a temporary name in the same folder and renames: a full disk leaves the old file whole."""
@@ -57,6 +59,12 @@ def _cause(error: BaseException) -> str:
     while (deeper := root.__cause__ or root.__context__) is not None:
         root = deeper
     return str(root).strip().splitlines()[0] if str(root).strip() else type(root).__name__
+
+
+def _ends_round(trainer: pl.Trainer, module: pl.LightningModule, batch_idx: int) -> bool:
+    own = module.accumulate_batches if isinstance(module, Classifier) else 1
+    every = max(own, trainer.accumulate_grad_batches)
+    return (batch_idx + 1) % every == 0 or trainer.is_last_batch
 
 
 class Checkpoint(ModelCheckpoint):
@@ -105,6 +113,7 @@ class Checkpoint(ModelCheckpoint):
             train_time_interval=train_time_interval,
             save_weights_only=save_weights_only,
         )
+        self._waits_for_epoch_end = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Make the Trainer's writer atomic, unless the user chose another one."""
@@ -128,7 +137,12 @@ class Checkpoint(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Save if a step or time trigger is due."""
+        if not _ends_round(trainer, pl_module, batch_idx):
+            return  # half a round's gradients are in no checkpoint
         if not self._is_due(trainer) or self._should_skip_saving_checkpoint(trainer):
+            return
+        if trainer.is_last_batch:
+            self._waits_for_epoch_end = True  # a run that goes on from here would miss validation and schedulers
             return
         candidates = self._monitor_candidates(trainer)
         if self.monitor is None:
@@ -140,8 +154,9 @@ class Checkpoint(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if an epoch is due, or a step or time trigger waited for this epoch's metric."""
-        if self._defer_save_until_validation and self._should_save_on_train_epoch_end(trainer):
-            self._defer_save_until_validation = False
+        deferred = self._defer_save_until_validation and self._should_save_on_train_epoch_end(trainer)
+        if deferred or self._waits_for_epoch_end:
+            self._defer_save_until_validation = self._waits_for_epoch_end = False
             if not self._should_skip_saving_checkpoint(trainer):
                 candidates = self._monitor_candidates(trainer)
                 self._save_topk_checkpoint(trainer, candidates)

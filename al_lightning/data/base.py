@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from al_lightning import randomness
+from al_lightning.data.loader import ResumableLoader
 from al_lightning.data.samplers import BatchIndices
 from al_lightning.recipe import Recorded
 
@@ -179,7 +180,7 @@ class ClassificationDataModule(Recorded, pl.LightningDataModule, Generic[RawBatc
             training=training,
             lengths=self.lengths(split),
         )
-        return DataLoader(
+        return (ResumableLoader if training else DataLoader)(
             self.dataset(split),
             sampler=sampler,
             batch_size=None,  # the sampler makes batches: one indexing instead of B samples and a collate

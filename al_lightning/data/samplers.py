@@ -81,6 +81,8 @@ class BatchIndices(Sampler[Tensor]):
         self.training = training
         self.lengths = lengths
         self.epoch = 0
+        #: Batches of the epoch to leave out, for a run that goes on in its middle; the length counts them.
+        self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -113,5 +115,5 @@ class BatchIndices(Sampler[Tensor]):
             order = order[torch.randperm(len(order), generator=generator)]
             if self.lengths is not None:
                 order = bucketed(order, self.lengths[order], self.batch_size * self.world_size, generator)
-        for start, length in self._sizes():
+        for start, length in self._sizes()[self.start :]:
             yield order[start : start + length]

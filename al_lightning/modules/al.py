@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
+import contextlib
 from collections.abc import Sequence
-from typing import Any, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from al_lightning import randomness
+from al_lightning import parallel
 from al_lightning.layer import ALLayer, LayerLosses, detach, select
 from al_lightning.modules.base import Batch, Classifier, Interval
 from al_lightning.optim import clip_gradient_norm
@@ -33,6 +36,14 @@ class ALOptions(TypedDict, total=False):
     associated_layers: list[int] | None
     active_depth: int | None
     path_length: int | None
+
+
+class _Update(NamedTuple):
+    """A layer whose gradients are underway, and what steps it when they are back."""
+
+    layer: ALLayer
+    optimizer: LightningOptimizer
+    reduction: parallel.Reduction
 
 
 class ALModule(Classifier):
@@ -122,7 +133,6 @@ class ALModule(Classifier):
         self.associated_layers = frozenset(numbers)
         self.active_depth = active_depth or depth
         self.path_length = path_length
-        self.run_seed: int | None = None
         self.automatic_optimization = False
         self.path_index()  # refuses a path length that does not exist
         if compile_layers:
@@ -263,11 +273,13 @@ class ALModule(Classifier):
         optimizers = self._layer_optimizers()
         full_round = (batch_idx + 1) % self.accumulate_batches == 0 or self.trainer.is_last_batch
         s, t = x, self.target.encode(y)
+        weight = parallel.batch_weight(len(y), self.device)
         names: list[str] = []
         losses: list[Tensor] = []
         objectives: list[Tensor] = []
+        underway: list[_Update] = []
         for number, (layer, optimizer) in enumerate(zip(self.active_layers(), optimizers), 1):
-            with randomness.fork(self.device, *self._stream(number, batch_idx)):
+            with self.stream(number, batch_idx):
                 s, t, local = layer(s, t)
             objectives.append(self._objective(number, local))
             names += [f"associated loss of layer {number}", f"reconstruction loss of layer {number}"]
@@ -276,33 +288,53 @@ class ALModule(Classifier):
                 self.check_finite(names[-2:], torch.stack(losses[-2:]), y, batch_idx)
             if self.isolated:
                 s, t = detach(s), detach(t)  # the isolation: no gradient passes from a layer to the one below
-                self.manual_backward(objectives[-1] / self.accumulate_batches)
+                self._backward(objectives[-1] * weight / self.accumulate_batches)
                 if full_round:
-                    self._update(layer, optimizer, last=number == len(optimizers))
+                    underway.append(_Update(layer, optimizer, parallel.Reduction(layer.parameters())))
+                    self._finish(underway, leave=self._overlap())
         if not self.isolated:
-            self.manual_backward(torch.stack(objectives).sum() / self.accumulate_batches)
+            self._backward(torch.stack(objectives).sum() * weight / self.accumulate_batches)
             if full_round:
-                for layer, optimizer in zip(self.active_layers(), optimizers):
-                    self._update(layer, optimizer, last=optimizer is optimizers[-1])
+                layers = zip(self.active_layers(), optimizers)
+                underway = [_Update(a, b, parallel.Reduction(a.parameters())) for a, b in layers]
+        self._finish(underway)
         if self.device.type != "cpu":
             self.check_finite(names, torch.stack(losses), y, batch_idx)
         if full_round and self.lr_scheduler_interval == "step":
             self._step_schedulers()
         self._log_losses(torch.stack(objectives).sum().detach(), losses, len(y))
 
-    def _update(self, layer: ALLayer, optimizer: LightningOptimizer, last: bool) -> None:
-        """Clip and step one layer.
+    def _backward(self, loss: Tensor) -> None:
+        """Compute gradients and leave their reduction to us: stock data parallelism expects one backward a step."""
+        wrapper = self.trainer.strategy.model
+        with wrapper.no_sync() if isinstance(wrapper, DistributedDataParallel) else contextlib.nullcontext():
+            self.manual_backward(loss)
 
-        Only the last step goes through Lightning's counting wrapper, so that ``trainer.global_step`` counts
+    def _overlap(self) -> int:
+        """How many layers' gradients may travel while the next layer works.
+
+        A gradient scaler may change its scale at each step, which gradients underway would not follow.
+        """
+        return int(parallel.world_size() > 1 and parallel.gradient_scaler(self.trainer) is None)
+
+    def _finish(self, underway: list[_Update], leave: int = 0) -> None:
+        """Clip and step the first of some layers, but for the last ``leave``.
+
+        Only the last layer's step goes through Lightning's counting wrapper, so that ``trainer.global_step`` counts
         rounds, not layers; the precision plugin sees both kinds.
         """
-        if self.gradient_clip_norm is not None:
-            clip_gradient_norm(layer.parameters(), self.gradient_clip_norm)
-        if last:
-            optimizer.step()
-        else:
-            self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=_nothing, model=self)
-        optimizer.zero_grad()
+        scaler = parallel.gradient_scaler(self.trainer)
+        while len(underway) > leave:
+            layer, optimizer, reduction = underway.pop(0)
+            reduction.wait()
+            if self.gradient_clip_norm is not None:  # gradients still have the scaler's scale
+                scale = 1.0 if scaler is None else scaler.get_scale()
+                clip_gradient_norm(layer.parameters(), self.gradient_clip_norm * scale)
+            if optimizer is self._layer_optimizers()[-1]:
+                optimizer.step()
+            else:
+                self.trainer.strategy.optimizer_step(optimizer.optimizer, closure=_nothing, model=self)
+            optimizer.zero_grad()
 
     def _log_losses(self, total: Tensor, losses: list[Tensor], batch_size: int) -> None:
         self.log_train_loss(total, batch_size)
@@ -310,38 +342,41 @@ class ALModule(Classifier):
             f"train_layer{index // 2 + 1}_{('associated', 'reconstruction')[index % 2]}": loss
             for index, loss in enumerate(losses)
         }
-        self.log_dict(each, on_step=False, on_epoch=True, batch_size=batch_size)
+        self.log_dict(each, on_step=False, on_epoch=True, batch_size=batch_size, sync_dist=True)
 
-    def _stream(self, number: int, batch_idx: int) -> tuple[int, ...]:
-        """Names a layer's random numbers on one batch; see design: (run seed, rank, layer, batch)."""
-        assert self.run_seed is not None
-        return self.run_seed, self.global_rank, number, self.current_epoch, batch_idx
-
-    def on_fit_start(self) -> None:
-        """Fix the run's seed: the checkpoint's, or Lightning's, or one drawn by rank 0 for all.
+    def check_strategy(self) -> None:
+        """Refuse what cannot train layers one by one.
 
         Raises:
-            ValueError: with more than one process.
+            ValueError: naming the strategy or precision and the reason.
         """
-        if self.trainer.world_size > 1:
+        strategy = self.trainer.strategy
+        if parallel.gradient_scaler(self.trainer) is not None and not self.isolated:
             raise ValueError(
-                f"Expected one process to train AL layers, but got {self.trainer.world_size}: stock data parallelism "
-                "would reduce gradients once a layer, or not at all. Pass `--trainer.devices 1`."
+                "Expected isolated layers under precision 16-mixed, but got isolated=False: the gradient scaler "
+                "changes its scale after each layer's step, and their gradients come from one backward. "
+                "Use `--trainer.precision bf16-mixed`."
             )
-        if self.run_seed is None:
-            given = randomness.given_seed()
-            seed = given if given is not None else secrets.randbits(32)
-            self.run_seed = self.trainer.strategy.broadcast(seed)
+        if isinstance(strategy, (SingleDeviceStrategy, DDPStrategy)):
+            return
+        reason = {
+            "DeepSpeedStrategy": "it steps a single optimizer, and each AL layer has its own",
+            "FSDPStrategy": "it gathers parameters in the forward of the whole network, which no AL layer waits for",
+            "ModelParallelStrategy": "it gathers parameters in the forward of the network, which no AL layer waits for",
+        }.get(type(strategy).__name__, "it has not been tried with one backward for each layer")
+        raise ValueError(
+            f"Expected the strategy 'ddp' or a single device, but got {type(strategy).__name__}: {reason}. "
+            "Pass `--trainer.strategy ddp`."
+        )
+
+    def on_validation_start(self) -> None:
+        """Let all processes evaluate one network: each has seen other batches since it last shared its buffers."""
+        parallel.share_buffers(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the run's seed to what every checkpoint holds."""
+        """Write what all processes hold."""
+        parallel.share_buffers(self)
         super().on_save_checkpoint(checkpoint)
-        checkpoint["al_lightning"]["run_seed"] = self.run_seed
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the run's seed back, after the check that the checkpoint fits."""
-        super().on_load_checkpoint(checkpoint)
-        self.run_seed = checkpoint.get("al_lightning", {}).get("run_seed")
 
     # ------------------------------------------------------------------ optimizers
 
@@ -382,7 +417,7 @@ class ALModule(Classifier):
             )
         return metrics[name]
 
-    def configure_callbacks(self) -> list[Any]:
+    def configure_callbacks(self) -> list[Callback]:
         """Refuse Trainer arguments that manual optimization replaces, before Lightning does without a remedy.
 
         Raises:
@@ -398,7 +433,7 @@ class ALModule(Classifier):
                     f"Expected the Trainer's `{theirs}` to be left alone, but got {value}: each AL layer has an "
                     f"optimizer of its own. Give the model `{ours}={value}` instead."
                 )
-        return []
+        return super().configure_callbacks()
 
 
 def _nothing() -> None:

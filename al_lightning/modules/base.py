@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import secrets
 from abc import abstractmethod
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau as TorchPlateau
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 from typing_extensions import Self
 
-from al_lightning import recipe, targets
-from al_lightning.checkpoint import check_checkpoint, describe, read_checkpoint
+from al_lightning import parallel, randomness, recipe, targets
+from al_lightning.checkpoint import check_checkpoint, describe, describe_arguments, read_checkpoint
+from al_lightning.watch import RankWatch
 
 Batch: TypeAlias = "tuple[Tensor, Tensor]"
 Interval: TypeAlias = Literal["epoch", "step"]
@@ -82,10 +87,13 @@ class Classifier(recipe.Recorded, pl.LightningModule):
         self.lr_scheduler_interval = lr_scheduler_interval
         self.gradient_clip_norm = gradient_clip_norm
         self.accumulate_batches = accumulate_batches
+        self.run_seed: int | None = None
         names = ["acc", *(f"acc_path{k}" for k in range(1, paths + 1))]
         self.metrics = nn.ModuleDict(
             {f"{stage}_{name}": self.target.accuracy() for stage in ("val", "test") for name in names}
         )
+        # Lightning's own mean over processes divides their samples as integers. What is no number stays none.
+        self.losses = nn.ModuleDict({stage: MeanMetric(nan_strategy=math.nan) for stage in ("val", "test")})
         self.calibration = nn.ModuleList(targets.FittedTemperature() for _ in range(max(paths, 1)))
         self.register_buffer("temperatures", torch.ones(max(paths, 1)))
 
@@ -108,6 +116,72 @@ class Classifier(recipe.Recorded, pl.LightningModule):
     def training_parameters(self) -> int:
         """Number of parameters that training updates."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    # ------------------------------------------------------------------ randomness
+
+    def on_fit_start(self) -> None:
+        """Fix the run's seed: the checkpoint's, or Lightning's, or one drawn by rank 0 for all."""
+        if self.run_seed is None:
+            given = randomness.given_seed()
+            seed = given if given is not None else secrets.randbits(32)
+            self.run_seed = self.trainer.strategy.broadcast(seed)
+
+    def stream(self, number: int, batch_idx: int) -> AbstractContextManager[None]:
+        """Random numbers of a layer on a batch, a function of (run seed, rank, layer, epoch, batch) alone.
+
+        Args:
+            number: of the layer, from 1; 0 for a network as a whole.
+            batch_idx: number of the batch in its epoch.
+
+        Returns:
+            A context in which they are drawn.
+        """
+        assert self.run_seed is not None
+        return randomness.fork(self.device, self.run_seed, self.global_rank, number, self.current_epoch, batch_idx)
+
+    # ------------------------------------------------------------------ several processes
+
+    def setup(self, stage: str) -> None:
+        """Refuse, before anything can hang, strategies that cannot work and processes that were started differently.
+
+        Raises:
+            ValueError: naming what differs, or the strategy and the reason.
+        """
+        if stage != "fit":
+            return
+        self.check_strategy()
+        parallel.check_agreement([*self._told(), *self._data_told()])
+
+    def on_train_start(self) -> None:
+        """Refuse processes that would wait for each other's batches for ever.
+
+        Raises:
+            ValueError: if processes have different numbers of batches.
+        """
+        parallel.check_agreement([("the number of training batches", str(self.trainer.num_training_batches))])
+
+    def _told(self) -> list[tuple[str, str]]:
+        """What this process was told, and all others have to be told as well."""
+        trainer = self.trainer
+        shapes = [tuple(p.shape) for p in self.parameters()]
+        return [
+            *describe_arguments("the model", self),
+            ("the list of the model's parameters", str(shapes)),
+            *((f"the Trainer's `{n}`", str(getattr(trainer, n))) for n in ("precision", "max_epochs", "max_steps")),
+            ("the checkpoint to go on from", str(trainer.ckpt_path)),
+        ]
+
+    def _data_told(self) -> list[tuple[str, str]]:
+        data = getattr(self.trainer, "datamodule", None)
+        return describe_arguments("the data", data) if isinstance(data, recipe.Recorded) else []
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Watch the other processes, where there are any."""
+        watched = any(isinstance(callback, RankWatch) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]  # by an earlier fit
+        return [RankWatch()] if self.trainer.world_size > 1 and not watched else []
+
+    def check_strategy(self) -> None:
+        """Refuse strategies that cannot train the module; any can by default."""
 
     # ------------------------------------------------------------------ evaluation
 
@@ -132,10 +206,13 @@ class Classifier(recipe.Recorded, pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Fit one temperature a path, before the checkpoint of this epoch is written."""
+        if not self._calibrates():
+            return
         for index, fit in enumerate(self._fits()):
-            if fit.scores:
-                self.temperatures[index] = fit.compute()
-                fit.reset()
+            if not fit.scores:  # a process without a validation sample still takes part
+                fit.update(self.temperatures.new_empty(0, self.num_classes), torch.empty(0, dtype=torch.long))
+            self.temperatures[index] = fit.compute()
+            fit.reset()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log ``test_loss`` and accuracies."""
@@ -156,7 +233,9 @@ class Classifier(recipe.Recorded, pl.LightningModule):
         x, y = batch
         self.target.check(y)
         loss, paths = self.evaluate(x, y)
-        self.log(f"{stage}_loss", loss, batch_size=len(y), sync_dist=True)
+        mean = cast(MeanMetric, self.losses[stage])
+        mean.update(loss, len(y))
+        self.log(f"{stage}_loss", mean, batch_size=len(y))
         own = {"acc": paths[self.path_index()]}
         numbered = {f"acc_path{k}": scores for k, scores in enumerate(paths, 1)}
         for name, scores in {**own, **numbered}.items():
@@ -170,7 +249,7 @@ class Classifier(recipe.Recorded, pl.LightningModule):
     def log_train_loss(self, loss: Tensor, batch_size: int) -> None:
         """The batch's loss on the progress bar, the epoch's mean in the logs (as ``train_loss``)."""
         self.log("loss", loss, prog_bar=True, logger=False, batch_size=batch_size)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch_size)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=batch_size, sync_dist=True)
 
     # ------------------------------------------------------------------ checks
 
@@ -256,13 +335,14 @@ class Classifier(recipe.Recorded, pl.LightningModule):
     # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add how to rebuild the module and its data, in plain types."""
+        """Add the run's seed, and how to rebuild the module and its data, in plain types."""
         data = getattr(self.trainer, "datamodule", None)
-        checkpoint["al_lightning"] = describe(self, data)
+        checkpoint["al_lightning"] = {**describe(self, data), "run_seed": self.run_seed}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another network with a sentence instead of a list of keys."""
+        """Refuse a checkpoint of another network with a sentence instead of a list of keys; take the seed back."""
         check_checkpoint(self, checkpoint)
+        self.run_seed = checkpoint.get("al_lightning", {}).get("run_seed")
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

@@ -9,6 +9,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from al_lightning import parallel
 from al_lightning.modules.base import Batch, Classifier, Interval
 from al_lightning.optim import clip_gradient_norm, has_sparse_gradients
 
@@ -88,10 +89,11 @@ class BPModule(Classifier):
         """Cross-entropy of one batch."""
         x, y = batch
         self._check_labels(y)
-        loss = self.target.loss(self(x), y)
+        with self.stream(0, batch_idx):
+            loss = self.target.loss(self(x), y)
         self.check_finite(["cross-entropy"], loss.detach().unsqueeze(0), y, batch_idx)
         self.log_train_loss(loss.detach(), len(y))
-        return loss
+        return loss * parallel.batch_weight(len(y), self.device)
 
     def configure_optimizers(self) -> Any:
         """One optimizer, and one scheduler if any."""
@@ -105,19 +107,24 @@ class BPModule(Classifier):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip by ``gradient_clip_norm``; by the Trainer's own argument where only that is given."""
+        scaler = parallel.gradient_scaler(self.trainer)
+        # Fused optimizers take the scaler's scale off themselves, later; Lightning refuses to clip before.
+        scaled = scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False)
         if self.gradient_clip_norm is None:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif has_sparse_gradients(self.parameters()):
-            clip_gradient_norm(self.parameters(), self.gradient_clip_norm)
+        elif scaled or has_sparse_gradients(self.parameters()):
+            scale = scaler.get_scale() if scaler is not None and scaled else 1.0
+            clip_gradient_norm(self.parameters(), self.gradient_clip_norm * scale)
         else:
             self.clip_gradients(optimizer, self.gradient_clip_norm, "norm")
 
     def on_train_start(self) -> None:
-        """Accumulate as the module says.
+        """Accumulate as the module says, and refuse what the base refuses.
 
         Raises:
             ValueError: if Trainer and module both say how, differently.
         """
+        super().on_train_start()
         theirs = self.trainer.accumulate_grad_batches
         if self.accumulate_batches > 1 and theirs not in (1, self.accumulate_batches):
             raise ValueError(

@@ -201,6 +201,7 @@ class TextClassifier(Classifier):
 
     def setup(self, stage: str) -> None:
         """Say which share of the training text starts from word vectors of a file."""
+        super().setup(stage)
         if stage != "fit" or self._found is None:
             return
         counts = getattr(getattr(self.trainer, "datamodule", None), "word_counts", None)
@@ -242,7 +243,7 @@ class TextClassifier(Classifier):
                     )
         x = batch[0]
         padding = (x == text.PAD).float().mean()
-        self.log("train_padding", padding, on_step=False, on_epoch=True, batch_size=x.numel())
+        self.log("train_padding", padding, on_step=False, on_epoch=True, batch_size=x.numel(), sync_dist=True)
 
     def predict_text(self, texts: Sequence[str], max_length: int = 1000) -> list[tuple[str, float]]:
         """Class name and calibrated probability of each text.

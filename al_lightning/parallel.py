@@ -1,0 +1,124 @@
+"""Data parallelism for local losses: every gradient is reduced once a step, layer by layer.
+
+Stock data parallelism expects one backward a step: with one per layer it raises, or reduces everything once a layer.
+Here a layer's gradients travel as one flat tensor a type while the next layer works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import lightning.pytorch as pl
+import torch
+import torch.distributed as dist
+from lightning.pytorch.plugins.precision import MixedPrecision
+from torch import Tensor, nn
+
+
+def world_size() -> int:
+    """Number of processes that train together; 1 outside of a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def gradient_scaler(trainer: pl.Trainer) -> torch.amp.GradScaler | None:
+    """The scaler of ``16-mixed``; None under every other precision."""
+    plugin = trainer.precision_plugin
+    return plugin.scaler if isinstance(plugin, MixedPrecision) else None
+
+
+class Reduction:
+    """Gradients on their way: started by the constructor, back after :meth:`wait`.
+
+    Args:
+        parameters: whose gradients become the mean over all processes. A parameter without a gradient counts as one
+            with zeros, for other processes may have one.
+
+    Raises:
+        ValueError: if a gradient is sparse.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self._groups: list[tuple[list[nn.Parameter], Tensor]] = []
+        self._works: list[dist.Work] = []
+        if world_size() == 1:
+            return
+        by_type: dict[torch.dtype, list[nn.Parameter]] = {}
+        for p in parameters:
+            if p.requires_grad:
+                by_type.setdefault(p.dtype, []).append(p)
+        for group in by_type.values():
+            flat = torch.cat([_dense(p).flatten() for p in group])
+            work = dist.all_reduce(flat, async_op=True)
+            assert work is not None
+            self._groups.append((group, flat))
+            self._works.append(work)
+
+    def wait(self) -> None:
+        """Put the means in place of the gradients."""
+        for work, (group, flat) in zip(self._works, self._groups):
+            work.wait()
+            flat.div_(world_size())
+            for p, part in zip(group, torch.split(flat, [p.numel() for p in group])):
+                p.grad = part.view_as(p)
+        self._groups, self._works = [], []
+
+
+def _dense(p: nn.Parameter) -> Tensor:
+    if p.grad is None:
+        return torch.zeros_like(p)
+    if p.grad.is_sparse:
+        raise ValueError(
+            "Expected dense gradients with several processes, but got sparse ones: their rows differ from process to "
+            "process. Set `sparse_embedding=False`, or train with `--trainer.devices 1`."
+        )
+    return p.grad
+
+
+def batch_weight(size: int, device: torch.device) -> Tensor:
+    r"""What the mean loss of this process's batch counts in the mean over processes: :math:`R n_r / \sum_r n_r`.
+
+    With it, the plain mean of all processes' gradients is that of the joint batch, also where batches differ in size.
+
+    Args:
+        size: samples of this process's batch.
+        device: where the loss is.
+
+    Returns:
+        A scalar float32 tensor, 1 if all batches have one size.
+    """
+    total = torch.tensor(float(size), device=device)
+    if world_size() == 1:
+        return torch.ones_like(total)
+    dist.all_reduce(total)
+    return size * world_size() / total
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Give every process rank 0's buffers, such as batch norm's running statistics, as stock data parallelism does."""
+    if world_size() > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, 0)
+
+
+def check_agreement(what: Sequence[tuple[str, str]]) -> None:
+    """Compare what each process was told, before anything can wait for ever.
+
+    Args:
+        what: (name, value) of everything that has to be the same on all processes.
+
+    Raises:
+        ValueError: on every process, naming the first thing that differs.
+    """
+    if world_size() == 1:
+        return
+    told: list[list[tuple[str, str]]] = [[] for _ in range(world_size())]
+    dist.all_gather_object(told, list(what))
+    for rank, theirs in enumerate(told):
+        ours, values = dict(told[0]), dict(theirs)
+        for name in [*ours, *values]:
+            first, other = ours.get(name, "missing"), values.get(name, "missing")
+            if first != other:
+                raise ValueError(
+                    f"Expected all processes to be started alike, but {name} is {first[:200]} on rank 0 and "
+                    f"{other[:200]} on rank {rank}. Start every node with the same command and files."
+                )
