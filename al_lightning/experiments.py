@@ -18,7 +18,7 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -157,8 +157,6 @@ def reproduce(
         All results, run by run, seed by seed.
     """
     console = Console()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     output.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     for run in experiment.runs:
@@ -170,7 +168,7 @@ def reproduce(
                 results.append(Result(**json.loads(kept.read_text())))
                 console.print(f"{run.name}, seed {seed}: kept from {kept}")
                 continue
-            with console.status(f"{run.name}, seed {seed} ..."):
+            with console.status(f"{run.name}, seed {seed} ..."), _quiet_lightning():
                 result = _train(run.name, seed, command, output / "runs")
             kept.write_text(json.dumps(asdict(result), indent=1))
             results.append(result)
@@ -182,6 +180,20 @@ def reproduce(
         console.print(experiment.note.strip())
     console.print(f"Written: {output}/results.json, results.csv, learning_curves.png")
     return results
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Leave Lightning's news out; its loggers are as before afterwards, for a notebook goes on."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
 
 
 def _slug(name: str) -> str:

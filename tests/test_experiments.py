@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import statistics
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def small() -> str:
 def test_results_are_written_and_kept(
     small: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    level = logging.getLogger("lightning.pytorch").level
     main(["reproduce", small])
+    assert logging.getLogger("lightning.pytorch").level == level  # a notebook goes on with its own
     printed = capsys.readouterr().out
     for text in ("Small", "MLP-AL", "MLP-BP", "(full)", "±", "The paper says nothing."):
         assert text in printed
