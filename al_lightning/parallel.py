@@ -12,7 +12,14 @@ import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
 from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
+
+_REASONS = {
+    "DeepSpeedStrategy": "it steps a single optimizer, and each AL layer has its own",
+    "FSDPStrategy": "it gathers parameters in the forward of the whole network, which no AL layer waits for",
+    "ModelParallelStrategy": "it gathers parameters in the forward of the network, which no AL layer waits for",
+}
 
 
 def world_size() -> int:
@@ -24,6 +31,22 @@ def gradient_scaler(trainer: pl.Trainer) -> torch.amp.GradScaler | None:
     """The scaler of ``16-mixed``; None under every other precision."""
     plugin = trainer.precision_plugin
     return plugin.scaler if isinstance(plugin, MixedPrecision) else None
+
+
+def check_layerwise(trainer: pl.Trainer) -> None:
+    """Refuse strategies that cannot train layers one by one.
+
+    Raises:
+        ValueError: naming the strategy and the reason.
+    """
+    strategy = trainer.strategy
+    if isinstance(strategy, (SingleDeviceStrategy, DDPStrategy)):
+        return
+    reason = _REASONS.get(type(strategy).__name__, "it has not been tried with one backward for each layer")
+    raise ValueError(
+        f"Expected the strategy 'ddp' or a single device, but got {type(strategy).__name__}: {reason}. "
+        "Pass `--trainer.strategy ddp`."
+    )
 
 
 class Reduction:
@@ -91,13 +114,6 @@ def batch_weight(size: int, device: torch.device) -> Tensor:
         return torch.ones_like(total)
     dist.all_reduce(total)
     return size * world_size() / total
-
-
-def share_buffers(module: nn.Module) -> None:
-    """Give every process rank 0's buffers, such as batch norm's running statistics, as stock data parallelism does."""
-    if world_size() > 1:
-        for buffer in module.buffers():
-            dist.broadcast(buffer, 0)
 
 
 def check_agreement(what: Sequence[tuple[str, str]]) -> None:

@@ -59,9 +59,11 @@ class RankWatch(Callback):
                 self._say(dead[0], before[dead[0]])
         self._end()
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Stop looking."""
-        self._end()
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop looking, all at once: whoever leaves first must not seem dead to one that still closes its logs."""
+        if self._thread is not None:
+            trainer.strategy.barrier()
+            self._end()
 
     def _end(self) -> None:
         self._stop.set()

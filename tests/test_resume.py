@@ -59,13 +59,13 @@ def lstm_bp() -> tuple[al.BPModule, SST2]:
     return module, data
 
 
-def train(make: Callable[[], tuple[pl.LightningModule, Any]], folder: Path, every: int = 2) -> None:
+def train(make: Callable[[], tuple[pl.LightningModule, Any]], folder: Path) -> None:
     """Go on from ``folder/last.ckpt`` if it is there, and write the weights that training ends with."""
     os.environ["PL_GLOBAL_SEED"] = "7"
     torch.manual_seed(0)
     module, data = make()
     callbacks = [
-        Checkpoint(str(folder), every_n_train_steps=every),
+        Checkpoint(str(folder), every_n_train_steps=2),
         EarlyStopping("val_loss", patience=2),
     ]
     trainer = pl.Trainer(
@@ -125,21 +125,27 @@ def test_killed_and_resumed_is_bit_equal(make: Callable[[], Any], tiny_sets: Non
 
 
 class _Crash(pl.Callback):
-    """Stops a run right before a batch."""
+    """Stops a run right before a batch, counted over epochs, or at the start of an epoch's validation."""
 
-    def __init__(self, batch: int) -> None:
-        self.left = batch
+    def __init__(self, moment: int | str) -> None:
+        self.left = moment if isinstance(moment, int) else None
+        self.validations = 1 if moment == "second validation" else None
 
     def on_train_batch_start(self, *args: Any) -> None:
-        self.left -= 1
-        if self.left < 0:
+        self.left = None if self.left is None else self.left - 1
+        if self.left is not None and self.left < 0:
+            raise ConnectionError("the plug was pulled")
+
+    def on_validation_start(self, *args: Any) -> None:
+        self.validations = None if self.validations is None else self.validations - 1
+        if self.validations is not None and self.validations < 0:
             raise ConnectionError("the plug was pulled")
 
 
 @pytest.mark.parametrize("make", [resnet, lstm, lstm_bp])
-@pytest.mark.parametrize("batch", [3, 4, 16, 30])
+@pytest.mark.parametrize("moment", [3, 4, 16, 30, "second validation"])
 def test_every_moment_leads_to_the_same_end(
-    make: Callable[[], Any], batch: int, tiny_sets: None, tmp_path: Path
+    make: Callable[[], Any], moment: int | str, tiny_sets: None, tmp_path: Path
 ) -> None:
     """The deterministic companion: in the middle of epochs, and right after their end."""
 
@@ -156,12 +162,12 @@ def test_every_moment_leads_to_the_same_end(
         return module.state_dict()
 
     with pytest.raises(ConnectionError):
-        fit("parts", _Crash(batch))
+        fit("parts", _Crash(moment))
     parts, whole = fit("parts"), fit("whole")
     assert same(parts, whole)
 
 
-def test_the_rest_of_the_epoch_is_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rest_of_the_epoch_is_what_is_left() -> None:
     def loader(batch: int = 4) -> ResumableLoader:
         numbers = torch.arange(30)
         return ResumableLoader(numbers, sampler=BatchIndices(numbers, batch, shuffle=True, seed=3), batch_size=None)  # type: ignore[arg-type]

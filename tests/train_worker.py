@@ -92,7 +92,6 @@ def run(
     n_val: int = 17,
     uneven: bool = False,
     steps: int = 20,
-    strategy: str = "ddp",
     precision: Any = "32-true",
     unlike: bool = False,
     die: int | None = None,
@@ -112,7 +111,7 @@ def run(
 
     traffic = Traffic()
     trainer = pl.Trainer(
-        accelerator="cpu", devices=devices, strategy=strategy if devices > 1 else "auto", precision=precision,
+        accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", precision=precision,
         max_steps=steps, max_epochs=-1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, use_distributed_sampler=False, num_sanity_val_steps=0,
         callbacks=[*([traffic] if devices > 1 else []), *([Die()] if die == rank else [])],

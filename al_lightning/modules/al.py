@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -350,33 +349,13 @@ class ALModule(Classifier):
         Raises:
             ValueError: naming the strategy or precision and the reason.
         """
-        strategy = self.trainer.strategy
+        parallel.check_layerwise(self.trainer)
         if parallel.gradient_scaler(self.trainer) is not None and not self.isolated:
             raise ValueError(
                 "Expected isolated layers under precision 16-mixed, but got isolated=False: the gradient scaler "
                 "changes its scale after each layer's step, and their gradients come from one backward. "
                 "Use `--trainer.precision bf16-mixed`."
             )
-        if isinstance(strategy, (SingleDeviceStrategy, DDPStrategy)):
-            return
-        reason = {
-            "DeepSpeedStrategy": "it steps a single optimizer, and each AL layer has its own",
-            "FSDPStrategy": "it gathers parameters in the forward of the whole network, which no AL layer waits for",
-            "ModelParallelStrategy": "it gathers parameters in the forward of the network, which no AL layer waits for",
-        }.get(type(strategy).__name__, "it has not been tried with one backward for each layer")
-        raise ValueError(
-            f"Expected the strategy 'ddp' or a single device, but got {type(strategy).__name__}: {reason}. "
-            "Pass `--trainer.strategy ddp`."
-        )
-
-    def on_validation_start(self) -> None:
-        """Let all processes evaluate one network: each has seen other batches since it last shared its buffers."""
-        parallel.share_buffers(self)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write what all processes hold."""
-        parallel.share_buffers(self)
-        super().on_save_checkpoint(checkpoint)
 
     # ------------------------------------------------------------------ optimizers
 

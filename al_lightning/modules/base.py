@@ -150,7 +150,7 @@ class Classifier(recipe.Recorded, pl.LightningModule):
         if stage != "fit":
             return
         self.check_strategy()
-        parallel.check_agreement([*self._told(), *self._data_told()])
+        parallel.check_agreement(self._told())
 
     def on_train_start(self) -> None:
         """Refuse processes that would wait for each other's batches for ever.
@@ -164,20 +164,19 @@ class Classifier(recipe.Recorded, pl.LightningModule):
         """What this process was told, and all others have to be told as well."""
         trainer = self.trainer
         shapes = [tuple(p.shape) for p in self.parameters()]
+        data = getattr(trainer, "datamodule", None)
         return [
             *describe_arguments("the model", self),
+            *(describe_arguments("the data", data) if isinstance(data, recipe.Recorded) else []),
             ("the list of the model's parameters", str(shapes)),
             *((f"the Trainer's `{n}`", str(getattr(trainer, n))) for n in ("precision", "max_epochs", "max_steps")),
             ("the checkpoint to go on from", str(trainer.ckpt_path)),
         ]
 
-    def _data_told(self) -> list[tuple[str, str]]:
-        data = getattr(self.trainer, "datamodule", None)
-        return describe_arguments("the data", data) if isinstance(data, recipe.Recorded) else []
-
     def configure_callbacks(self) -> list[Callback]:
         """Watch the other processes, where there are any."""
-        watched = any(isinstance(callback, RankWatch) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]  # by an earlier fit
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        watched = any(isinstance(callback, RankWatch) for callback in callbacks)  # by an earlier fit
         return [RankWatch()] if self.trainer.world_size > 1 and not watched else []
 
     def check_strategy(self) -> None:
