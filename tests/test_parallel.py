@@ -118,7 +118,9 @@ def test_processes_started_differently_say_so(tmp_path: Path) -> None:
 def test_a_rank_that_dies_ends_the_others_by_name(rank: int, tmp_path: Path) -> None:
     done = launch(tmp_path / "die", {"die": {"die": rank, "steps": 10_000}})
     assert done.returncode != 0
-    assert f"Rank {1 - rank} ends, because rank {rank}" in done.stderr
+    # Lightning's launcher looks after its children every 5 s: where it is first, it names the dead one itself.
+    named = (f"Rank {1 - rank} ends, because rank {rank}", f"[rank: {rank}] Child process with PID")
+    assert any(message in done.stderr for message in named)
 
 
 # ---------------------------------------------------------------------- in one process
