@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypedDict, cast
+from typing import ClassVar, NamedTuple, TypedDict, cast
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,7 @@ class ImageOptions(TypedDict, total=False):
     label_noise: float
     noisy_validation: bool
     train_samples: int | None
+    channels_last: bool
     predict_from: str | None
 
 
@@ -67,7 +68,7 @@ def augment(images: Tensor, index: Tensor, seed: int, epoch: int) -> Tensor:
         epoch: number of the epoch.
 
     Returns:
-        (B, C, H, W) float32; brightness may leave [0, 1].
+        (B, C, H, W) float32, in channels-last memory; brightness may leave [0, 1].
     """
     height, width = images.shape[-2:]
     draws = randomness.uniform(4, index, seed, epoch)
@@ -78,7 +79,7 @@ def augment(images: Tensor, index: Tensor, seed: int, epoch: int) -> Tensor:
     padded = F.pad(images, (CROP_PADDING,) * 4)
     sample = torch.arange(len(images), device=images.device)
     cropped = padded[sample[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    return (cropped + (2 * draws[:, 3].view(-1, 1, 1, 1) - 1) * BRIGHTNESS).contiguous()
+    return cropped + (2 * draws[:, 3].view(-1, 1, 1, 1) - 1) * BRIGHTNESS
 
 
 def read_image(path: Path, channels: int, size: int) -> Tensor:
@@ -125,8 +126,12 @@ class ImageDataModule(ClassificationDataModule[ImageBatch]):
         image_size: height and width that batches have; smaller images are padded with zeros.
         train_samples: use only so many training samples (validation included), a stratified seeded subset;
             all if None.
+        channels_last: hand out batches whose channels lie side by side in memory, which convolutions keep from
+            layer to layer and tensor cores read without a copy; the same numbers but for rounding.
         predict_from: a folder of image files to predict in place of the test split.
     """
+
+    run_time_arguments: ClassVar[frozenset[str]] = ClassificationDataModule.run_time_arguments | {"channels_last"}
 
     #: Channels of the images.
     in_channels: int = 3
@@ -151,6 +156,7 @@ class ImageDataModule(ClassificationDataModule[ImageBatch]):
         label_noise: float = 0.0,
         noisy_validation: bool = True,
         train_samples: int | None = None,
+        channels_last: bool = False,
         predict_from: str | None = None,
     ) -> None:
         super().__init__(root, batch_size, val_fraction, num_workers, seed, label_noise, noisy_validation)
@@ -161,6 +167,7 @@ class ImageDataModule(ClassificationDataModule[ImageBatch]):
         self.augment = augment
         self.image_size = image_size
         self.train_samples = train_samples
+        self.channels_last = channels_last
         self.predict_from = predict_from
         self._arrays: dict[str, ImageArrays] = {}
         self._indices: dict[str, Tensor] = {}
@@ -214,14 +221,17 @@ class ImageDataModule(ClassificationDataModule[ImageBatch]):
             epoch: number of the epoch, for the augmentation's draws.
 
         Returns:
-            x (B, C, H, W) float32 with about zero mean and unit variance, and y (B,) int64.
+            x (B, C, H, W) float32 with about zero mean and unit variance, in channels-last memory if
+            ``channels_last``, and y (B,) int64.
         """
         x = batch.images.float().div_(self.pixel_range)
         if training and self.augment:
             x = augment(x, batch.sample, self.seed, epoch)
         mean = x.new_tensor(list(self.mean)).view(-1, 1, 1)
         std = x.new_tensor(list(self.std)).view(-1, 1, 1)
-        return x.sub_(mean).div_(std), batch.labels
+        # Not `contiguous`: both layouts fit images of one channel, which it leaves as they are.
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return torch.div(x.sub_(mean), std, out=torch.empty_like(x, memory_format=layout)), batch.labels
 
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Called by Lightning on every batch, on its device."""

@@ -48,7 +48,7 @@ class Classifier(recipe.Recorded, pl.LightningModule):
     #: What checkpoints and early stopping watch.
     monitor: ClassVar[str] = "val_acc"
     mode: ClassVar[str] = "max"
-    run_time_arguments: ClassVar[frozenset[str]] = frozenset({"path_length", "compile_layers"})
+    run_time_arguments: ClassVar[frozenset[str]] = frozenset({"path_length", "compile_layers", "compile_net"})
     unrecorded_arguments: ClassVar[frozenset[str]] = run_time_arguments
 
     temperatures: Tensor

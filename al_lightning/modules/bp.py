@@ -23,6 +23,7 @@ class BPOptions(TypedDict, total=False):
     lr_scheduler_interval: Interval
     gradient_clip_norm: float | None
     accumulate_batches: int
+    compile_net: bool
 
 
 class BPModule(Classifier):
@@ -37,6 +38,7 @@ class BPModule(Classifier):
         lr_scheduler_interval: the scheduler steps per ``"epoch"`` or per ``"step"`` (optimizer round).
         gradient_clip_norm: largest 2-norm of the whole gradient.
         accumulate_batches: batches whose mean gradient makes one optimizer step.
+        compile_net: run the network through ``torch.compile``; names in checkpoints stay the same.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -53,6 +55,7 @@ class BPModule(Classifier):
         lr_scheduler_interval: Interval = "epoch",
         gradient_clip_norm: float | None = None,
         accumulate_batches: int = 1,
+        compile_net: bool = False,
     ) -> None:
         super().__init__(
             num_classes,
@@ -65,6 +68,8 @@ class BPModule(Classifier):
             paths=0,
         )
         self.net = net
+        if compile_net:
+            self.net.compile()  # in place: state_dict keys stay as they are
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, num_classes) of inputs (B, ...)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -42,9 +43,16 @@ class BiLSTM(nn.Module):
         position = torch.arange(features.shape[1], device=features.device)
         last = lengths.unsqueeze(1) - 1
         mirrored = torch.where(position <= last, last - position, position).unsqueeze(-1)
-        ahead, _ = self.forwards(features)
-        back, _ = self.backwards(_reorder(features, mirrored))
+        ahead = _recur(self.forwards, features)
+        back = _recur(self.backwards, _reorder(features, mirrored))
         return TokenSequence(self.dropout(torch.cat([ahead, _reorder(back, mirrored)], -1)), lengths)
+
+
+def _recur(lstm: nn.LSTM, features: Tensor) -> Tensor:
+    if features.device.type != "cpu":
+        return cast(Tensor, lstm(features)[0])
+    with torch.autocast("cpu", enabled=False):  # few processors have a recurrence in half precision; others raise
+        return cast(Tensor, lstm(features.to(cast(Tensor, lstm.weight_ih_l0)))[0])
 
 
 def _reorder(features: Tensor, order: Tensor) -> Tensor:
