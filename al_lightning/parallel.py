@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 _REASONS = {
@@ -114,6 +115,28 @@ def batch_weight(size: int, device: torch.device) -> Tensor:
         return torch.ones_like(total)
     dist.all_reduce(total)
     return size * world_size() / total
+
+
+def tell_changes(processes: tuple[int | None, int], batch_size: tuple[int | None, int | None]) -> None:
+    """Warn where a run goes on with another number of processes or another batch size.
+
+    Args:
+        processes: how many wrote the checkpoint, and how many there are now; None if the checkpoint does not say.
+        batch_size: samples of one process's batch, before and now; None if unknown.
+    """
+    sizes = (None, None) if None in batch_size else batch_size
+    before, now = (
+        f"{n} process{'es' if n != 1 else ''}" + (f" with batch_size={size}, {n * size} samples a step" if size else "")
+        for n, size in zip((processes[0] or processes[1], processes[1]), sizes)
+    )
+    if before == now:
+        return
+    rank_zero_warn(
+        f"The checkpoint was written by {before}; this run has {now}. Weights, optimizers, schedulers and the order of "
+        "the data go on as they were. With as many samples a step the run computes the same, but for dropout and batch "
+        "norm, which work on one process's samples; else epochs have another number of steps, and the learning rate, "
+        "which nobody changes for you, may no longer fit."
+    )
 
 
 def check_agreement(what: Sequence[tuple[str, str]]) -> None:

@@ -77,6 +77,11 @@ def loader(
 
 @pytest.fixture
 def tiny_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See :func:`make_sets_tiny`."""
+    make_sets_tiny(monkeypatch)
+
+
+def make_sets_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """CIFAR-10 and Fashion-MNIST of 120 + 20 images, text sets of 280 + 28 rows, without files."""
 
     def load(size: int, channels: int) -> Callable[[Any, Split], tuple[Tensor, Tensor]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,3 +238,25 @@ def test_a_scaler_and_one_backward_for_all_layers_are_refused(trainer: Callable[
     module = al.ALModule(hand_layers(2), K, isolated=False)
     with pytest.raises(ValueError, match="isolated layers under precision 16-mixed, but got isolated=False"):
         trainer(max_epochs=1, plugins=[plugin]).fit(module, loader())
+
+
+@pytest.mark.parametrize(
+    ("processes", "batch_size", "said"),
+    [
+        ((2, 2), (8, 8), None),
+        ((None, 2), (8, 8), None),  # of a version that did not keep it
+        ((2, 2), (None, 8), None),  # of a loader that nobody recorded
+        ((4, 2), (None, None), "by 4 processes; this run has 2 processes. "),
+        ((1, 2), (16, 8), "by 1 process with batch_size=16, 16 samples a step; this run has 2 .*=8, 16 samples a step"),
+        ((2, 2), (16, 8), "by 2 .*=16, 32 samples a step; this run has 2 .*=8, 16 samples a step"),
+    ],
+)
+def test_what_changes_on_resume_is_said(
+    processes: tuple[int | None, int], batch_size: tuple[int | None, int | None], said: str | None
+) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        parallel.tell_changes(processes, batch_size)
+    assert len(caught) == (said is not None)
+    if said is not None:
+        assert re.search(said, str(caught[0].message))

@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,8 @@ from al_lightning.data import CIFAR10, SST2
 from al_lightning.data.loader import ResumableLoader
 from al_lightning.data.samplers import BatchIndices
 
+Make = Callable[[], tuple[pl.LightningModule, Any]]
+WORKER = Path(__file__).with_name("resume_worker.py")
 #: Kills for each network; the promise was tried with 20.
 KILLS = int(os.environ.get("AL_LIGHTNING_KILLS", "3"))
 
@@ -59,8 +63,8 @@ def lstm_bp() -> tuple[al.BPModule, SST2]:
     return module, data
 
 
-def train(make: Callable[[], tuple[pl.LightningModule, Any]], folder: Path) -> None:
-    """Go on from ``folder/last.ckpt`` if it is there, and write the weights that training ends with."""
+def train(make: Make, folder: Path, devices: int = 1) -> None:
+    """Go on from ``folder/last.ckpt`` if it is there, and write what this process ends with."""
     os.environ["PL_GLOBAL_SEED"] = "7"
     torch.manual_seed(0)
     module, data = make()
@@ -69,32 +73,52 @@ def train(make: Callable[[], tuple[pl.LightningModule, Any]], folder: Path) -> N
         EarlyStopping("val_loss", patience=2),
     ]
     trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=4, callbacks=callbacks, logger=False, enable_progress_bar=False,
-        enable_model_summary=False, num_sanity_val_steps=0,
+        accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", max_epochs=4,
+        callbacks=callbacks, logger=False, enable_progress_bar=False, enable_model_summary=False,
+        num_sanity_val_steps=0, use_distributed_sampler=False,
     )  # fmt: skip
     last = folder / "last.ckpt"
     trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None)
     stopping = {k: str(v) for k, v in callbacks[1].state_dict().items()}
     state = {"state": module.state_dict(), "step": trainer.global_step, "stopping": stopping}
     optimizers = [o.state_dict()["state"] for o in trainer.optimizers]
-    torch.save({**state, "optimizers": optimizers}, folder / "end.part")
-    (folder / "end.part").rename(folder / "end.pt")
+    name = f"end{trainer.global_rank}"
+    torch.save({**state, "optimizers": optimizers}, folder / f"{name}.part")
+    (folder / f"{name}.part").rename(folder / f"{name}.pt")
 
 
-def run(make: Callable[[], tuple[pl.LightningModule, Any]], folder: Path, kill_after: float | None = None) -> float:
-    """Train in a process of its own; returns how long that took."""
-    folder.mkdir(exist_ok=True)
+def one_process(make: Make, folder: Path, kill_after: float | None) -> int:
+    """Train in a process of its own; returns its exit code."""
     process = multiprocessing.get_context("fork").Process(target=train, args=(make, folder))
-    started = time.monotonic()
     process.start()
     process.join(kill_after)
     if process.is_alive():
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-    else:
-        assert process.exitcode == 0
-    return time.monotonic() - started
+    return process.exitcode or 0
+
+
+def two_processes(make: Make, folder: Path, kill_after: float | None) -> int:
+    """The same by Lightning's launcher; whichever is alive is killed."""
+    outside = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "PL_GLOBAL_SEED")}
+    process = subprocess.Popen(
+        [sys.executable, str(WORKER), make.__name__, str(folder)],
+        env={**outside, "OMP_NUM_THREADS": "1"}, start_new_session=True, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        _, said = process.communicate(timeout=kill_after)
+        assert process.returncode == 0, said[-3000:]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    return process.returncode
+
+
+def ends(folder: Path, ranks: int) -> list[Any]:
+    """What each process ended with; nothing where the run was killed."""
+    files = [folder / f"end{rank}.pt" for rank in range(ranks)]
+    return [torch.load(file, weights_only=True) for file in files] if all(f.is_file() for f in files) else []
 
 
 def same(a: Any, b: Any) -> bool:
@@ -107,21 +131,49 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-@pytest.mark.parametrize("make", [resnet, lstm, lstm_bp])
-def test_killed_and_resumed_is_bit_equal(make: Callable[[], Any], tiny_sets: None, tmp_path: Path) -> None:
-    seconds = run(make, tmp_path / "whole")
-    whole = torch.load(tmp_path / "whole/end.pt", weights_only=True)
+def kill_and_resume(run: Callable[..., int], make: Make, ranks: int, kills: int, folder: Path) -> None:
+    def timed(name: str, kill_after: float | None = None) -> float:
+        (folder / name).mkdir(exist_ok=True)
+        started = time.monotonic()
+        code = run(make, folder / name, kill_after)
+        assert code in (0, -signal.SIGKILL)
+        return time.monotonic() - started
+
+    seconds = timed("whole")
+    whole = ends(folder / "whole", ranks)
+    assert len(whole) == ranks
     chance = random.Random(int.from_bytes(os.urandom(4), "big"))
-    resumed = []
-    for kill in range(KILLS):
-        folder = tmp_path / f"kill{kill}"
-        moment = chance.uniform(0, seconds)
-        run(make, folder, moment)
-        resumed.append(not (folder / "end.pt").is_file() and (folder / "last.ckpt").is_file())
-        if not (folder / "end.pt").is_file():
-            run(make, folder)
-        assert same(torch.load(folder / "end.pt", weights_only=True), whole), f"killed after {moment:.3f} s"
-    print(f"{sum(resumed)} of {KILLS} went on from a checkpoint")
+    resumed = 0
+    for kill in range(kills):
+        name, moment = f"kill{kill}", chance.uniform(0, seconds)
+        timed(name, moment)
+        if not ends(folder / name, ranks):
+            resumed += (folder / name / "last.ckpt").is_file()
+            timed(name)
+        assert same(ends(folder / name, ranks), whole), f"killed after {moment:.3f} s"
+    print(f"{resumed} of {kills} went on from a checkpoint")
+
+
+@pytest.mark.parametrize("make", [resnet, lstm, lstm_bp])
+def test_killed_and_resumed_is_bit_equal(make: Make, tiny_sets: None, tmp_path: Path) -> None:
+    kill_and_resume(one_process, make, 1, KILLS, tmp_path)
+
+
+@pytest.mark.parametrize("make", [resnet, lstm] if KILLS > 3 else [resnet])
+def test_two_processes_killed_and_resumed(make: Make, tiny_sets: None, tmp_path: Path) -> None:
+    kill_and_resume(two_processes, make, 2, max(1, KILLS // 3) if KILLS < 20 else KILLS, tmp_path)
+    # One process takes the run over, which is said.
+    module, data = make()
+    alone = pl.Trainer(
+        accelerator="cpu", max_epochs=5, logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    before = (
+        r"written by 2 processes with batch_size=10, 20 samples a step; this run has 1 process with batch_size=10, 10"
+    )
+    with pytest.warns(UserWarning, match=before):
+        alone.fit(module, data, ckpt_path=str(tmp_path / "whole/last.ckpt"))
+    assert alone.current_epoch == 5
 
 
 class _Crash(pl.Callback):
@@ -144,9 +196,7 @@ class _Crash(pl.Callback):
 
 @pytest.mark.parametrize("make", [resnet, lstm, lstm_bp])
 @pytest.mark.parametrize("moment", [3, 4, 16, 30, "second validation"])
-def test_every_moment_leads_to_the_same_end(
-    make: Callable[[], Any], moment: int | str, tiny_sets: None, tmp_path: Path
-) -> None:
+def test_every_moment_leads_to_the_same_end(make: Make, moment: int | str, tiny_sets: None, tmp_path: Path) -> None:
     """The deterministic companion: in the middle of epochs, and right after their end."""
 
     def fit(folder: str, *more: pl.Callback) -> dict[str, Any]:

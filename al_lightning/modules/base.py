@@ -1,34 +1,27 @@
-"""What AL and BP modules share: evaluation, metrics, calibration, schedulers, checkpoints and checks."""
+"""What AL and BP modules share: evaluation, metrics, calibration, schedulers and checks."""
 
 from __future__ import annotations
 
 import math
-import secrets
 from abc import abstractmethod
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 
-import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau as TorchPlateau
 from torchmetrics import MeanMetric, Metric
-from typing_extensions import Self
 
-from al_lightning import parallel, randomness, recipe, targets
-from al_lightning.checkpoint import check_checkpoint, describe, describe_arguments, read_checkpoint
-from al_lightning.watch import RankWatch
+from al_lightning import targets
+from al_lightning.modules.repeatable import RepeatableModule
 
 Batch: TypeAlias = "tuple[Tensor, Tensor]"
 Interval: TypeAlias = Literal["epoch", "step"]
 
 
-class Classifier(recipe.Recorded, pl.LightningModule):
+class Classifier(RepeatableModule):
     """Abstract base of :class:`ALModule` and :class:`BPModule`; a batch is ``(x, y)``, ``y`` (B,) int64.
 
     Args:
@@ -87,7 +80,6 @@ class Classifier(recipe.Recorded, pl.LightningModule):
         self.lr_scheduler_interval = lr_scheduler_interval
         self.gradient_clip_norm = gradient_clip_norm
         self.accumulate_batches = accumulate_batches
-        self.run_seed: int | None = None
         names = ["acc", *(f"acc_path{k}" for k in range(1, paths + 1))]
         self.metrics = nn.ModuleDict(
             {f"{stage}_{name}": self.target.accuracy() for stage in ("val", "test") for name in names}
@@ -116,71 +108,6 @@ class Classifier(recipe.Recorded, pl.LightningModule):
     def training_parameters(self) -> int:
         """Number of parameters that training updates."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
-
-    # ------------------------------------------------------------------ randomness
-
-    def on_fit_start(self) -> None:
-        """Fix the run's seed: the checkpoint's, or Lightning's, or one drawn by rank 0 for all."""
-        if self.run_seed is None:
-            given = randomness.given_seed()
-            seed = given if given is not None else secrets.randbits(32)
-            self.run_seed = self.trainer.strategy.broadcast(seed)
-
-    def stream(self, number: int, batch_idx: int) -> AbstractContextManager[None]:
-        """Random numbers of a layer on a batch, a function of (run seed, rank, layer, epoch, batch) alone.
-
-        Args:
-            number: of the layer, from 1; 0 for a network as a whole.
-            batch_idx: number of the batch in its epoch.
-
-        Returns:
-            A context in which they are drawn.
-        """
-        assert self.run_seed is not None
-        return randomness.fork(self.device, self.run_seed, self.global_rank, number, self.current_epoch, batch_idx)
-
-    # ------------------------------------------------------------------ several processes
-
-    def setup(self, stage: str) -> None:
-        """Refuse, before anything can hang, strategies that cannot work and processes that were started differently.
-
-        Raises:
-            ValueError: naming what differs, or the strategy and the reason.
-        """
-        if stage != "fit":
-            return
-        self.check_strategy()
-        parallel.check_agreement(self._told())
-
-    def on_train_start(self) -> None:
-        """Refuse processes that would wait for each other's batches for ever.
-
-        Raises:
-            ValueError: if processes have different numbers of batches.
-        """
-        parallel.check_agreement([("the number of training batches", str(self.trainer.num_training_batches))])
-
-    def _told(self) -> list[tuple[str, str]]:
-        """What this process was told, and all others have to be told as well."""
-        trainer = self.trainer
-        shapes = [tuple(p.shape) for p in self.parameters()]
-        data = getattr(trainer, "datamodule", None)
-        return [
-            *describe_arguments("the model", self),
-            *(describe_arguments("the data", data) if isinstance(data, recipe.Recorded) else []),
-            ("the list of the model's parameters", str(shapes)),
-            *((f"the Trainer's `{n}`", str(getattr(trainer, n))) for n in ("precision", "max_epochs", "max_steps")),
-            ("the checkpoint to go on from", str(trainer.ckpt_path)),
-        ]
-
-    def configure_callbacks(self) -> list[Callback]:
-        """Watch the other processes, where there are any."""
-        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        watched = any(isinstance(callback, RankWatch) for callback in callbacks)  # by an earlier fit
-        return [RankWatch()] if self.trainer.world_size > 1 and not watched else []
-
-    def check_strategy(self) -> None:
-        """Refuse strategies that cannot train the module; any can by default."""
 
     # ------------------------------------------------------------------ evaluation
 
@@ -330,60 +257,3 @@ class Classifier(recipe.Recorded, pl.LightningModule):
                 schedule["monitor"] = scheduler.monitor
             schedules.append(schedule)
         return schedules
-
-    # ------------------------------------------------------------------ checkpoints
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the run's seed, and how to rebuild the module and its data, in plain types."""
-        data = getattr(self.trainer, "datamodule", None)
-        checkpoint["al_lightning"] = {**describe(self, data), "run_seed": self.run_seed}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another network with a sentence instead of a list of keys; take the seed back."""
-        check_checkpoint(self, checkpoint)
-        self.run_seed = checkpoint.get("al_lightning", {}).get("run_seed")
-
-    @classmethod
-    def load_from_checkpoint(  # type: ignore[override]
-        cls,
-        checkpoint_path: str | Path,
-        map_location: torch.device | str | None = None,
-        **overrides: Any,
-    ) -> Self:
-        """Rebuild a trained module from its checkpoint alone.
-
-        Args:
-            checkpoint_path: a file written by a Trainer.
-            map_location: where to put the weights.
-            **overrides: constructor arguments that replace the checkpoint's; needed for what no checkpoint of
-                plain types holds, such as ``layers``.
-
-        Returns:
-            The module in evaluation mode.
-
-        Raises:
-            ValueError: if the checkpoint is of another class, or was built by hand and ``overrides`` lack the
-                arguments.
-        """
-        checkpoint = read_checkpoint(checkpoint_path, map_location)
-        model = checkpoint.get("al_lightning", {}).get("model")
-        if model is None:
-            try:
-                module = cls(**overrides)
-            except TypeError as error:
-                raise ValueError(
-                    f"{checkpoint_path} does not say how its module was built, because it was made by hand "
-                    f"from parts. Pass the constructor's arguments beside the path ({error})."
-                ) from None
-        else:
-            module = recipe.build(Classifier, model, **overrides)
-            if not isinstance(module, cls):
-                raise ValueError(
-                    f"Expected a checkpoint of {cls.__name__}, but {checkpoint_path} holds "
-                    f"{type(module).__name__}. Call `{type(module).__name__}.load_from_checkpoint`."
-                )
-        check_checkpoint(module, checkpoint)
-        module.load_state_dict(checkpoint["state_dict"])
-        if map_location is not None:
-            module.to(map_location)
-        return module.eval()
