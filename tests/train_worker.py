@@ -83,6 +83,17 @@ class Die(pl.Callback):
             os._exit(9)
 
 
+class Validated(pl.Callback):
+    """Weights and buffers right after the last validation of a fit."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Tensor] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":  # `validate` alone shares them anew
+            self.state = {k: v.clone() for k, v in pl_module.state_dict().items()}
+
+
 def run(
     devices: int,
     kind: str = "AL",
@@ -109,18 +120,18 @@ def run(
         )  # fmt: skip
         return DataLoader(data, sampler=sampler, batch_size=None)
 
-    traffic = Traffic()
+    traffic, validated = Traffic(), Validated()
     trainer = pl.Trainer(
         accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", precision=precision,
         max_steps=steps, max_epochs=-1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, use_distributed_sampler=False, num_sanity_val_steps=0,
-        callbacks=[*([traffic] if devices > 1 else []), *([Die()] if die == rank else [])],
+        callbacks=[validated, *([traffic] if devices > 1 else []), *([Die()] if die == rank else [])],
     )  # fmt: skip
     os.environ["PL_GLOBAL_SEED"] = "0"
     trainer.fit(module, loader(samples(64, 0), True), loader(samples(n_val, 1), False))
     trainer.validate(module, loader(samples(n_val, 1), False), verbose=False)
     return {
-        "state": {k: v.clone() for k, v in module.state_dict().items()},
+        "state": validated.state or {k: v.clone() for k, v in module.state_dict().items()},
         "metrics": {k: float(v) for k, v in trainer.callback_metrics.items()},
         "traffic": traffic.steps,
         "step": trainer.global_step,

@@ -69,6 +69,14 @@ class RepeatableModule(recipe.Recorded, pl.LightningModule):
         """
         parallel.check_agreement([("the number of training batches", str(self.trainer.num_training_batches))])
 
+    def on_validation_start(self) -> None:
+        """Validate on all processes what rank 0 keeps in its checkpoints."""
+        parallel.share_buffers(self)
+
+    def on_train_end(self) -> None:
+        """End alike."""
+        parallel.share_buffers(self)
+
     def _told(self) -> list[tuple[str, str]]:
         """What this process was told, and all others have to be told as well."""
         trainer = self.trainer
