@@ -94,17 +94,19 @@ class SavedBytes:
             yield
 
 
-class _StepTimes(pl.Callback):
+class StepTimes(pl.Callback):
     """Wall time of each training batch, from its start to its last hook."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        """Start the clock."""
         self._wait(pl_module)
         self._start = time.perf_counter()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        """Stop it."""
         self._wait(pl_module)
         self.seconds.append(time.perf_counter() - self._start)
 
@@ -127,7 +129,7 @@ def step_times(modules: list[Classifier], data: DataLoader[Any], rounds: int, st
     seconds: list[list[float]] = [[] for _ in modules]
     for _ in range(rounds):
         for module, collected in zip(modules, seconds):
-            times = _StepTimes()
+            times = StepTimes()
             _fit(module, data, steps + 1, times)
             collected.extend(times.seconds[1:])
     return seconds

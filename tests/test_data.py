@@ -416,3 +416,23 @@ def test_pixel_range_of_predicted_files(tmp_path: Path) -> None:
     data = Digits(predict_from=str(tmp_path / "in"))
     data.setup("predict")
     assert int(data.dataset("predict").images.max()) == 16
+
+
+@pytest.mark.parametrize("share", [2, 0.5])
+def test_the_same_batches_are_overfitted_each_epoch(
+    share: float, tiny_sets: None, trainer: Callable[..., pl.Trainer]
+) -> None:
+    seen: list[list[list[int]]] = []
+
+    class Look(pl.Callback):
+        def on_train_epoch_start(self, *args: Any) -> None:
+            seen.append([])
+
+        def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
+            seen[-1].append(batch[1].tolist())
+
+    data = CIFAR10(batch_size=18, augment=False)  # 108 images train
+    fitted = trainer(max_epochs=3, overfit_batches=share, callbacks=[Look()], enable_checkpointing=False)
+    fitted.fit(MLPAL(10, hidden_dims=[8], target_dim=8), data)
+    assert len(seen[0]) == (2 if share == 2 else 3)
+    assert seen[0] == seen[1] == seen[2]

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from al_lightning import randomness
 from al_lightning.data.loader import ResumableLoader
-from al_lightning.data.samplers import BatchIndices
+from al_lightning.data.samplers import BatchIndices, SequentialBatchIndices
 from al_lightning.recipe import Recorded
 
 Split: TypeAlias = Literal["train", "val", "test", "predict"]
@@ -170,10 +170,11 @@ class ClassificationDataModule(Recorded, pl.LightningDataModule, Generic[RawBatc
             )
         training = split == "train"
         trainer = self.trainer
-        sampler = BatchIndices(
+        shuffle = training and not getattr(trainer, "overfit_batches", 0)
+        sampler = (BatchIndices if shuffle else SequentialBatchIndices)(
             indices,
             self.batch_size,
-            shuffle=training,
+            shuffle=shuffle,
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, SequentialSampler
 
 from al_lightning import randomness
 
@@ -117,3 +117,7 @@ class BatchIndices(Sampler[Tensor]):
                 order = bucketed(order, self.lengths[order], self.batch_size * self.world_size, generator)
         for start, length in self._sizes()[self.start :]:
             yield order[start : start + length]
+
+
+class SequentialBatchIndices(BatchIndices, SequentialSampler):  # type: ignore[misc]
+    """The same without a new order each epoch; Lightning replaces samplers of other kinds to overfit batches."""
