@@ -431,7 +431,7 @@ def test_the_same_batches_are_overfitted_each_epoch(
         def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
             seen[-1].append(batch[1].tolist())
 
-    data = CIFAR10(batch_size=18, augment=False)  # 108 images train
+    data = CIFAR10(batch_size=10, val_fraction=0.5, augment=False)  # 60 images train, 60 validate
     fitted = trainer(max_epochs=3, overfit_batches=share, callbacks=[Look()], enable_checkpointing=False)
     fitted.fit(MLPAL(10, hidden_dims=[8], target_dim=8), data)
     assert len(seen[0]) == (2 if share == 2 else 3)
