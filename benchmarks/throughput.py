@@ -81,23 +81,19 @@ class ReducedBytes(pl.Callback):
         self.bytes = self.steps = 0
         self._reduce = dist.all_reduce
 
-    def _own(self, tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
+    def _count(self, tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
         self.bytes += tensor.nbytes
         return self._reduce(tensor, *args, **kwargs)
 
-    def _bucket(self, group: Any, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
-        self.bytes += bucket.buffer().nbytes
-        return allreduce_hook(group, bucket)
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look into the buckets."""
+        """Let DistributedDataParallel reduce its buckets where they can be seen."""
         wrapper = trainer.strategy.model
         assert isinstance(wrapper, DistributedDataParallel)
-        wrapper.register_comm_hook(None, self._bucket)
+        wrapper.register_comm_hook(None, allreduce_hook)  # in Python, so that its calls are seen as well
 
     def on_train_batch_start(self, *args: Any) -> None:
         """Start counting."""
-        dist.all_reduce = self._own
+        dist.all_reduce = self._count
 
     def on_train_batch_end(self, *args: Any) -> None:
         """Stop counting."""

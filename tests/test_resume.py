@@ -63,6 +63,16 @@ def lstm_bp() -> tuple[al.BPModule, SST2]:
     return module, data
 
 
+class _Mark(pl.Callback):
+    """Shows from outside that training has begun: what came before is the start of a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_start(self, *args: Any) -> None:
+        (self.folder / "begun").touch()
+
+
 def train(make: Make, folder: Path, devices: int = 1) -> None:
     """Go on from ``folder/last.ckpt`` if it is there, and write what this process ends with."""
     os.environ["PL_GLOBAL_SEED"] = "7"
@@ -71,6 +81,7 @@ def train(make: Make, folder: Path, devices: int = 1) -> None:
     callbacks = [
         Checkpoint(str(folder), every_n_train_steps=2),
         EarlyStopping("val_loss", patience=2),
+        _Mark(folder),
     ]
     trainer = pl.Trainer(
         accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", max_epochs=4,
@@ -132,24 +143,24 @@ def same(a: Any, b: Any) -> bool:
 
 
 def kill_and_resume(run: Callable[..., int], make: Make, ranks: int, kills: int, folder: Path) -> None:
-    def timed(name: str, kill_after: float | None = None) -> float:
+    def start(name: str, kill_after: float | None = None) -> None:
         (folder / name).mkdir(exist_ok=True)
-        started = time.monotonic()
-        code = run(make, folder / name, kill_after)
-        assert code in (0, -signal.SIGKILL)
-        return time.monotonic() - started
+        assert run(make, folder / name, kill_after) in (0, -signal.SIGKILL)
 
-    seconds = timed("whole")
+    started = time.time()
+    start("whole")
+    begun = (folder / "whole/begun").stat().st_mtime - started
+    seconds = time.time() - started
     whole = ends(folder / "whole", ranks)
     assert len(whole) == ranks
     chance = random.Random(int.from_bytes(os.urandom(4), "big"))
     resumed = 0
     for kill in range(kills):
-        name, moment = f"kill{kill}", chance.uniform(0, seconds)
-        timed(name, moment)
+        name, moment = f"kill{kill}", chance.uniform(begun, seconds)
+        start(name, moment)
         if not ends(folder / name, ranks):
             resumed += (folder / name / "last.ckpt").is_file()
-            timed(name)
+            start(name)
         assert same(ends(folder / name, ranks), whole), f"killed after {moment:.3f} s"
     print(f"{resumed} of {kills} went on from a checkpoint")
 
