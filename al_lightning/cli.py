@@ -262,7 +262,7 @@ def _run(args: list[str], cli_class: type[CLI]) -> CLI:
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=SaveConfig,
-            trainer_defaults={"max_epochs": 20, "log_every_n_steps": 10, "use_distributed_sampler": False},
+            trainer_defaults={"max_epochs": 20, "log_every_n_steps": 10},
             seed_everything_default=0,
             parser_class=Parser,
             parser_kwargs={"description": "Associated Learning.", "epilog": EPILOG, "version": __version__},

@@ -45,8 +45,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import al_lightning as al
 from al_lightning.data import SST2
-from al_lightning.experiments import environment
 from al_lightning.modules.base import Classifier
+from al_lightning.report import environment
 
 #: Steps before the counted ones: memory is found, kernels are chosen, layers are compiled.
 WARM_UP = 3
@@ -143,7 +143,6 @@ def work(given: argparse.Namespace) -> None:
                 strategy=DDPStrategy() if team > 1 else "auto", precision=setting.precision, max_steps=steps,  # noqa: B023
                 max_epochs=-1, callbacks=[*layout, *callbacks], logger=False, enable_checkpointing=False,  # noqa: B023
                 enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
-                use_distributed_sampler=False,
             )  # fmt: skip
             trainer.fit(module, data)  # noqa: B023
 

@@ -86,7 +86,7 @@ def train(make: Make, folder: Path, devices: int = 1) -> None:
     trainer = pl.Trainer(
         accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", max_epochs=4,
         callbacks=callbacks, logger=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=0, use_distributed_sampler=False,
+        num_sanity_val_steps=0,
     )  # fmt: skip
     last = folder / "last.ckpt"
     trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None)

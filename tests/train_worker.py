@@ -124,7 +124,7 @@ def run(
     trainer = pl.Trainer(
         accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", precision=precision,
         max_steps=steps, max_epochs=-1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, use_distributed_sampler=False, num_sanity_val_steps=0,
+        enable_model_summary=False, num_sanity_val_steps=0,
         callbacks=[validated, *([traffic] if devices > 1 else []), *([Die()] if die == rank else [])],
     )  # fmt: skip
     os.environ["PL_GLOBAL_SEED"] = "0"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler, SequentialSampler
+from torch.utils.data import DistributedSampler, SequentialSampler
 
 from al_lightning import randomness
 
@@ -39,12 +39,12 @@ def bucketed(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.G
     return torch.cat([batches.gather(1, within).flatten(), order[whole:]])
 
 
-class BatchIndices(Sampler[Tensor]):
+class BatchIndices(DistributedSampler[Tensor]):
     """Yields the sample numbers of one whole batch at a time.
 
     The order of an epoch is drawn from (seed, epoch) alone. With R ranks a global batch is R x ``batch_size``
     samples of that order, and each rank takes its part: ranks train on equally many samples, and evaluate each
-    sample exactly once.
+    sample exactly once. Being a ``DistributedSampler``, it is left alone by every Trainer.
 
     Args:
         indices: (N,) int64, the samples to draw from.
@@ -72,15 +72,12 @@ class BatchIndices(Sampler[Tensor]):
         training: bool = False,
         lengths: Tensor | None = None,
     ) -> None:
+        super().__init__(indices, world_size, rank, shuffle, seed)  # type: ignore[arg-type]  # anything with a length
         self.indices = indices
         self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
-        self.rank = rank
         self.world_size = world_size
         self.training = training
         self.lengths = lengths
-        self.epoch = 0
         #: Batches of the epoch to leave out, for a run that goes on in its middle; the length counts them.
         self.start = 0
 

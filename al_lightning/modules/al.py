@@ -1,4 +1,4 @@
-"""Training by Associated Learning: the algorithm stands here, once (paper, Algorithms 2 and 3)."""
+"""Training by Associated Learning: the algorithm stands here, once (paper, Algorithm 2)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from al_lightning import parallel
-from al_lightning.layer import ALLayer, LayerLosses, detach, select
-from al_lightning.modules.base import Batch, Classifier, Interval
+from al_lightning.layer import ALLayer, LayerLosses, detach
+from al_lightning.modules.base import Batch, Interval
+from al_lightning.modules.paths import PathClassifier
 from al_lightning.optim import clip_gradient_norm
 
 
@@ -45,7 +46,7 @@ class _Update(NamedTuple):
     reduction: parallel.Reduction
 
 
-class ALModule(Classifier):
+class ALModule(PathClassifier):
     r"""A stack of AL layers, each trained on its own losses by its own optimizer.
 
     Layer i minimises :math:`A_i + R_i`; what it hands on is detached, so no gradient crosses a boundary and the
@@ -137,112 +138,6 @@ class ALModule(Classifier):
         if compile_layers:
             for layer in self.layers:
                 layer.compile()  # in place: state_dict keys stay as they are
-
-    def active_layers(self) -> list[ALLayer]:
-        """The layers that are trained and used, from the input upwards."""
-        return cast("list[ALLayer]", list(self.layers)[: self.active_depth])
-
-    # ------------------------------------------------------------------ inference (Algorithm 3)
-
-    def _length(self, path_length: int | None) -> int:
-        length = path_length if path_length is not None else self.path_length
-        if length is None:
-            return self.active_depth
-        if not 1 <= length <= self.active_depth:
-            raise ValueError(
-                f"Expected `path_length` to be in 1..{self.active_depth}, the number of active AL layers, "
-                f"but got {length}."
-            )
-        return length
-
-    def _decode(self, association: Tensor, path_length: int) -> Tensor:
-        """``h_k .. h_1``: from a bridge's output to scores."""
-        for layer in reversed(self.active_layers()[:path_length]):
-            association = layer.h(association)
-        return association
-
-    def path_index(self) -> int:
-        """Index of the module's own path."""
-        return self._length(None) - 1
-
-    def forward(self, x: Tensor, path_length: int | None = None) -> Tensor:
-        """Scores along one path: ``x -> f_1 .. f_k -> b_k -> h_k .. h_1``.
-
-        Args:
-            x: the input, (B, ...).
-            path_length: k in 1..L; the module's own if None.
-
-        Returns:
-            (B, num_classes) scores, for ``argmax`` or :meth:`probabilities`.
-
-        Raises:
-            ValueError: if there is no such path, or ``x`` has another shape than the network was built for.
-        """
-        self.check_input(x)
-        length = self._length(path_length)
-        s = x
-        for layer in self.active_layers()[:length]:
-            s = layer.f(s)
-        return self._decode(layer.b(s), length)
-
-    def forward_paths(self, x: Tensor) -> list[Tensor]:
-        """Scores along all paths, sharing the encoders: a list of L tensors (B, num_classes)."""
-        self.check_input(x)
-        s, scores = x, []
-        for k, layer in enumerate(self.active_layers(), 1):
-            s = layer.f(s)
-            scores.append(self._decode(layer.b(s), k))
-        return scores
-
-    def forward_adaptive(self, x: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
-        """Let each sample leave at the first path that is sure of it; the rest goes on as a smaller batch.
-
-        Args:
-            x: the input, (B, ...).
-            confidence: calibrated probability in [0, 1] at which a sample leaves.
-
-        Returns:
-            Scores (B, num_classes) and the path length that made them, (B,) int64.
-
-        Raises:
-            ValueError: if ``confidence`` is outside [0, 1].
-            RuntimeError: in training mode, where batch norm would mix the samples that stay.
-        """
-        if not 0 <= confidence <= 1:
-            raise ValueError(f"Expected `confidence` to be in [0, 1], but got {confidence}.")
-        if self.training:
-            raise RuntimeError("Expected the module in evaluation mode for early exits. Call `.eval()` first.")
-        self.check_input(x)
-        s, depth = x, self.active_depth
-        left = torch.arange(len(x), device=x.device)
-        exits = torch.full_like(left, depth)
-        scores = torch.empty(0, device=x.device)
-        for k, layer in enumerate(self.active_layers(), 1):
-            s = layer.f(s)
-            path = self._decode(layer.b(s), k)
-            if k == 1:
-                scores = path.new_empty(len(x), path.shape[1])
-            sure = self.probabilities(path, k).amax(-1) >= confidence
-            leaves = sure if k < depth else torch.ones_like(sure)
-            scores[left[leaves]] = path[leaves]
-            exits[left[leaves]] = k
-            if bool(leaves.all()):
-                break
-            left, s = left[~leaves], select(s, ~leaves)
-        return scores, exits
-
-    def inference_parameters(self, path_length: int | None = None) -> int:
-        """Number of parameters of one path: ``f_1 .. f_k``, ``b_k``, ``h_1 .. h_k``; no g, one bridge.
-
-        Args:
-            path_length: k; the module's own if None.
-
-        Returns:
-            The count.
-        """
-        layers = self.active_layers()[: self._length(path_length)]
-        used = [part for layer in layers for part in (layer.f, layer.h)] + [layers[-1].b]
-        return sum(p.numel() for part in used for p in part.parameters())
 
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Sum of all layers' losses, and the scores of every path."""
