@@ -7,11 +7,14 @@ import socket
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
-from torch.distributed import distributed_c10d as c10d
+
+if TYPE_CHECKING:  # some builds of torch have no process groups
+    from torch.distributed.distributed_c10d import Store
 
 #: Seconds between two signs of life.
 PERIOD = 1.0
@@ -30,15 +33,14 @@ class RankWatch(Callback):
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._store: c10d.Store | None = None
+        self._store: Store | None = None
         self._rank, self._world = 0, 1
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start looking."""
         if trainer.world_size == 1 or not dist.is_initialized():
             return
-        # A connection of its own: the process group's may be blocked by a collective.
-        self._store = c10d.PrefixStore("al_lightning/watch", c10d._get_default_store().clone())
+        self._store = _own_connection()
         self._rank, self._world = trainer.global_rank, trainer.world_size
         self._leave_sign(0)
         trainer.strategy.barrier()  # everyone has left a first sign
@@ -110,3 +112,16 @@ class RankWatch(Callback):
             "leave one, stands above or in its log. Start again with `--ckpt_path` and the last checkpoint.\n"
         )
         sys.stderr.flush()
+
+
+def _own_connection() -> Store:
+    """The process group's store by another connection: its own may be blocked by a collective."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, but not in `__all__`
+    from torch.distributed.distributed_c10d import PrefixStore, _get_default_store
+
+    store = _get_default_store()
+    while isinstance(store, PrefixStore):
+        store = store.underlying_store
+    if isinstance(store, TCPStore):
+        store = TCPStore(store.host, store.port, is_master=False, wait_for_workers=False)
+    return PrefixStore("al_lightning/watch", store)

@@ -39,6 +39,7 @@ class BPModule(Classifier):
         gradient_clip_norm: largest 2-norm of the whole gradient.
         accumulate_batches: batches whose mean gradient makes one optimizer step.
         compile_net: run the network through ``torch.compile``; names in checkpoints stay the same.
+            torch 2.6 compiles what stands inside a plain ``nn.Sequential``, not the whole.
 
     Raises:
         ValueError: if an argument is out of its range.
