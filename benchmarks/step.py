@@ -217,6 +217,16 @@ def show(rows: list[Row], batch_size: int) -> Table:
     return table
 
 
+def save(output: Path | None, about: dict[str, Any], rows: list[Any]) -> None:
+    """Write rows with the command and the environment that they come from; nothing without a file's name."""
+    if output is None:
+        return
+    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    document = {"command": command, "environment": about, "rows": [asdict(row) for row in rows]}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(document, indent=1))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Step time and memory kept for backward, AL against BP.")
     parser.add_argument("--networks", nargs="+", choices=[*CUTS, *TEXT], default=list(CUTS))
@@ -240,11 +250,7 @@ def main() -> None:
     console.print(show(rows, given.batch_size))
     about = {**environment(), "threads": torch.get_num_threads()}
     console.print(", ".join(f"{key} {value}" for key, value in about.items() if value is not None))
-    if given.output is not None:
-        command = shlex.join(["python", "benchmarks/step.py", *sys.argv[1:]])
-        document = {"command": command, "environment": about, "rows": [asdict(row) for row in rows]}
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(document, indent=1))
+    save(given.output, about, rows)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ import itertools
 import json
 import logging
 import os
-import shlex
 import statistics
 import subprocess
 import sys
@@ -38,7 +37,7 @@ import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 from rich.table import Table
-from step import CUTS, TEXT, StepTimes, images
+from step import CUTS, TEXT, StepTimes, images, save
 from torch import Tensor
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
@@ -248,11 +247,7 @@ def main() -> None:
     console.print(show(rows, given.batch_size))
     about = {**environment(), "threads": given.threads}
     console.print(", ".join(f"{key} {value}" for key, value in about.items() if value is not None))
-    if given.output is not None:
-        command = shlex.join(["python", "benchmarks/throughput.py", *sys.argv[1:]])
-        document = {"command": command, "environment": about, "rows": [asdict(row) for row in rows]}
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(document, indent=1))
+    save(given.output, about, rows)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,42 @@
-"""The benchmark's counter of bytes, which does not depend on the machine; its times are nobody's test."""
+"""What benchmarks count and print, which does not depend on the machine; their times are nobody's test."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from unittest import mock
 
+import lightning.pytorch as pl
 import pytest
 import torch
+from conftest import loader
 from torch import nn
 
 import al_lightning as al
 
 
-@pytest.fixture(scope="module")
-def step() -> ModuleType:
-    path = Path(__file__).parent.parent / "benchmarks" / "step.py"
-    spec = importlib.util.spec_from_file_location("step", path)
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent.parent / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["step"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def step() -> ModuleType:
+    return script("step")
+
+
+@pytest.fixture(scope="module")
+def throughput(step: ModuleType) -> ModuleType:
+    return script("throughput")  # it imports the other one
 
 
 def test_bytes_of_a_known_graph(step: ModuleType) -> None:
@@ -60,3 +73,41 @@ def test_al_keeps_less_for_backward(step: ModuleType, network: str, limit: float
     fine = step.saved_bytes(getattr(al, f"{network}AL")(10, cuts=8, **controls), data)
     assert coarse <= limit * bp
     assert fine < coarse
+
+
+def test_throughput_is_shown_as_ratios(throughput: ModuleType) -> None:
+    rates = {("AL", 1): 30.0, ("BP", 1): 20.0, ("AL", 2): 50.0, ("AL, waiting", 2): 45.0, ("BP", 2): 40.0}
+    rows = [
+        throughput.Row(throughput.Setting("CNN", kind, "32-true", False), team, 1.0, rate, 4_000_000, 1_000_000)
+        for (kind, team), rate in rates.items()
+    ]
+    columns = {column.header: list(column.cells) for column in throughput.show(rows, 64).columns}
+    assert columns["of BP"] == ["1.50", "1.00", "1.25", "1.12", "1.00"]
+    assert columns["of 1 process"] == ["1.00", "1.00", "1.67", "1.50", "2.00"]
+    assert columns["MB reduced"] == ["4.00"] * 5
+
+
+def test_throughput_refuses_teams_that_do_not_divide_the_batch(
+    throughput: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["throughput.py", "--processes", "1", "3"])
+    with pytest.raises(SystemExit):
+        throughput.arguments()
+    assert "Expected numbers of processes that divide batch_size=64, but got [3]." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["AL", "BP"])
+def test_bytes_of_one_reduction(throughput: ModuleType, kind: str, trainer: Callable[..., pl.Trainer]) -> None:
+    """One process that is its own team: what it would send is counted all the same."""
+    if torch.distributed.is_initialized():
+        pytest.skip("another process group is open")
+    counted = throughput.ReducedBytes()
+    module = al.MLPBP(4, 1, 4, hidden_dims=[8]) if kind == "BP" else al.MLPAL(4, 1, 4, hidden_dims=[8], target_dim=8)
+    ddp = trainer(
+        max_steps=3, max_epochs=-1, strategy="ddp", devices=1, callbacks=[counted], enable_checkpointing=False
+    )
+    with mock.patch.dict(os.environ):  # Lightning's launcher leaves the address of the team behind
+        ddp.fit(module, loader(shape=(1, 4, 4)))
+    sent = 4 * module.training_parameters() if kind == "BP" else 0  # AL reduces nothing where there is nobody else
+    assert counted.bytes == 3 * sent
+    torch.distributed.destroy_process_group()
