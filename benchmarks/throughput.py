@@ -34,7 +34,6 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
-from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 from rich.table import Table
 from step import CUTS, TEXT, StepTimes, images, save
@@ -123,6 +122,17 @@ class ChannelsLast(pl.Callback):
         batch[0] = batch[0].contiguous(memory_format=torch.channels_last)
 
 
+def fit(module: Classifier, data: Any, precision: Any, steps: int, callbacks: list[pl.Callback]) -> None:
+    """Some steps in this process's team."""
+    team = int(os.environ["WORLD_SIZE"])
+    trainer = pl.Trainer(
+        devices=team, strategy="ddp" if team > 1 else "auto", precision=precision, max_steps=steps, max_epochs=-1,
+        callbacks=callbacks, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(module, data)
+
+
 def work(given: argparse.Namespace) -> None:
     """What each process of a team does: train every setting in turn; rank 0 writes down the seconds."""
     team = int(os.environ["WORLD_SIZE"])
@@ -132,24 +142,18 @@ def work(given: argparse.Namespace) -> None:
     for setting in settings(given):
         if setting.kind == "AL, waiting" and team == 1:
             continue
-        data: Any = SST2(given.root, batch_size) if setting.network in TEXT else images(batch_size, given.steps)
+        data: Any = (
+            SST2(given.root, batch_size)
+            if setting.network in TEXT
+            else images(batch_size, team * (WARM_UP + given.steps))
+        )
         module = build(setting, data.vocab_size if setting.network in TEXT else None)
         layout = [ChannelsLast()] if given.channels_last and setting.network in CUTS else []
-
-        def fit(steps: int, *callbacks: pl.Callback) -> None:
-            trainer = pl.Trainer(
-                devices=team if not torch.cuda.is_available() else torch.cuda.device_count() if team > 1 else 1,
-                strategy=DDPStrategy() if team > 1 else "auto", precision=setting.precision, max_steps=steps,  # noqa: B023
-                max_epochs=-1, callbacks=[*layout, *callbacks], logger=False, enable_checkpointing=False,  # noqa: B023
-                enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
-            )  # fmt: skip
-            trainer.fit(module, data)  # noqa: B023
-
         times = StepTimes()
-        fit(WARM_UP + given.steps, times)
+        fit(module, data, setting.precision, WARM_UP + given.steps, [*layout, times])
         reduced = ReducedBytes()
         if team > 1:
-            fit(2, reduced)
+            fit(module, data, setting.precision, 2, [*layout, reduced])
         results.append({
             "setting": asdict(setting), "seconds": times.seconds[WARM_UP:],
             "reduced_bytes": reduced.bytes // max(reduced.steps, 1), "parameters": module.training_parameters(),
