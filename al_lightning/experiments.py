@@ -235,6 +235,3 @@ def _curve(path: Path) -> list[dict[str, float]]:
     with open(path, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row.get("val_acc")]
     return [{k: float(v) for k, v in row.items() if v and (k.startswith("val_") or k == "epoch")} for row in rows]
-
-
-# ---------------------------------------------------------------------- what is written
