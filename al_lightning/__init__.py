@@ -1,8 +1,6 @@
 """Train deep networks without end-to-end backpropagation, by Associated Learning, in PyTorch Lightning."""
 
 from al_lightning._version import __version__
-from al_lightning.convert import associate, to_al_layers
-from al_lightning.layer import ALLayer, LayerLosses, detach
 from al_lightning.modules import (
     CNNAL,
     CNNBP,
@@ -21,6 +19,9 @@ from al_lightning.modules import (
     TransformerAL,
     TransformerBP,
 )
+from al_lightning.nn.convert import associate, to_al_layers
+from al_lightning.nn.layer import ALLayer, LayerLosses
+from al_lightning.nn.state import detach
 
 __all__ = [
     "CNNAL",

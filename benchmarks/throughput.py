@@ -43,8 +43,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 import al_lightning as al
 from al_lightning.data import SST2
+from al_lightning.experiments.report import environment
 from al_lightning.modules.base import Classifier
-from al_lightning.report import environment
 
 #: Steps before the counted ones: memory is found, kernels are chosen, layers are compiled.
 WARM_UP = 3

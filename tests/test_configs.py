@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 import al_lightning as al
-from al_lightning.cli import main
+from al_lightning.cli.main import main
 from al_lightning.configs import configs_folder, find_config
-from al_lightning.experiments import load_experiment, shipped_experiments
+from al_lightning.experiments.reproduce import load_experiment, shipped_experiments
 
 FOLDER = configs_folder()
 CONFIGS = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob("*_[ab][lp].yaml"))

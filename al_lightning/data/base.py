@@ -11,10 +11,10 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from al_lightning import randomness
+from al_lightning.checkpoints.recipe import Recorded
 from al_lightning.data.loader import ResumableLoader
 from al_lightning.data.samplers import BatchIndices, SequentialBatchIndices
-from al_lightning.recipe import Recorded
+from al_lightning.training import randomness
 
 Split: TypeAlias = Literal["train", "val", "test", "predict"]
 RawBatch = TypeVar("RawBatch")

@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.functional import pil_to_tensor
 
-from al_lightning import randomness
 from al_lightning.data.base import ClassificationDataModule, Split, stratified_split
+from al_lightning.training import randomness
 
 #: Pixels of zero padding before a random crop of the original size.
 CROP_PADDING = 4

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DistributedSampler, SequentialSampler
 
-from al_lightning import randomness
+from al_lightning.training import randomness
 
 #: Global batches whose samples are sorted by length together: more pad less, fewer shuffle better.
 POOL = 50

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from al_lightning import text
 from al_lightning.data.base import ClassificationDataModule, Split, stratified_split
 from al_lightning.data.rows import Rows, RowSource, read_lines, split_files
 from al_lightning.data.tokens import TokenArrays, cached_tokens, tokenize_rows
+from al_lightning.nn import vocabulary as text
 
 #: Seed of a test split by fraction, apart from ``seed``, so that the test texts stay the same for every run.
 TEST_SEED = 0

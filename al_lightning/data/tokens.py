@@ -22,7 +22,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 
 from al_lightning.data.rows import Rows, RowSource, read_rows
-from al_lightning.text import tokenize
+from al_lightning.nn.vocabulary import tokenize
 
 #: Goes up when the arrays or the tokenizer change.
 FORMAT = 1

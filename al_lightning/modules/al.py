@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from al_lightning import parallel
-from al_lightning.layer import ALLayer, LayerLosses, detach
 from al_lightning.modules.base import Batch, Interval
 from al_lightning.modules.paths import PathClassifier
+from al_lightning.nn.layer import ALLayer, LayerLosses
+from al_lightning.nn.state import detach
 from al_lightning.optim import clip_gradient_norm
+from al_lightning.training import reduction as parallel
 
 
 class ALOptions(TypedDict, total=False):

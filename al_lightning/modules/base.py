@@ -14,8 +14,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau as TorchPlateau
 from torchmetrics import MeanMetric, Metric
 
-from al_lightning import targets
 from al_lightning.modules.repeatable import RepeatableModule
+from al_lightning.targets import classes as targets
 
 Batch: TypeAlias = "tuple[Tensor, Tensor]"
 Interval: TypeAlias = Literal["epoch", "step"]

@@ -9,9 +9,9 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from al_lightning import parallel
 from al_lightning.modules.base import Batch, Classifier, Interval
 from al_lightning.optim import clip_gradient_norm, has_sparse_gradients
+from al_lightning.training import reduction as parallel
 
 
 class BPOptions(TypedDict, total=False):

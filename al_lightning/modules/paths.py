@@ -7,8 +7,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from al_lightning.layer import ALLayer, select
 from al_lightning.modules.base import Classifier
+from al_lightning.nn.layer import ALLayer
+from al_lightning.nn.state import select
 
 
 class PathClassifier(Classifier):

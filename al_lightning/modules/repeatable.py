@@ -13,9 +13,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import Self
 
-from al_lightning import parallel, randomness, recipe
-from al_lightning.checkpoint import check_checkpoint, describe, describe_arguments, read_checkpoint
-from al_lightning.watch import RankWatch
+from al_lightning.checkpoints import recipe
+from al_lightning.checkpoints.contents import check_checkpoint, describe, describe_arguments, read_checkpoint
+from al_lightning.training import randomness
+from al_lightning.training import reduction as parallel
+from al_lightning.training.rank_watch import RankWatch
 
 
 class RepeatableModule(recipe.Recorded, pl.LightningModule):

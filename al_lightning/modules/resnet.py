@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from al_lightning.bridges import BridgeKind
-from al_lightning.convert import TargetActivation, to_al_layers
-from al_lightning.layer import ReconstructionLoss
 from al_lightning.modules.al import ALModule, ALOptions
-from al_lightning.modules.blocks import Activation, Norm, activate, check_image, conv_unit, initialise
 from al_lightning.modules.bp import BPModule, BPOptions
+from al_lightning.nn.bridges import BridgeKind
+from al_lightning.nn.convert import TargetActivation, to_al_layers
+from al_lightning.nn.image_units import Activation, Norm, activate, check_image, conv_unit, initialise
+from al_lightning.nn.layer import ReconstructionLoss
 
 #: Channels of the three stages; the second and third halve the map.
 STAGES = (16, 32, 64)

@@ -10,20 +10,15 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from al_lightning.bridges import BridgeKind
-from al_lightning.convert import TargetActivation, associate
-from al_lightning.layer import ReconstructionLoss
 from al_lightning.modules.al import ALModule, ALOptions
 from al_lightning.modules.bp import BPModule, BPOptions
-from al_lightning.modules.sequence import (
-    Pool,
-    TextClassifier,
-    TokenSequence,
-    make_embedding,
-    sequence_bridge,
-    valid_positions,
-)
-from al_lightning.text import EMBEDDING_SCALE, Vocabulary
+from al_lightning.modules.text import TextClassifier
+from al_lightning.nn.bridges import BridgeKind
+from al_lightning.nn.convert import TargetActivation, associate
+from al_lightning.nn.embedding import make_embedding
+from al_lightning.nn.layer import ReconstructionLoss
+from al_lightning.nn.sequence import Pool, TokenSequence, sequence_bridge, valid_positions
+from al_lightning.nn.vocabulary import EMBEDDING_SCALE, Vocabulary
 
 Positions: TypeAlias = Literal["sinusoidal"]
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from typing_extensions import Unpack
 
-from al_lightning.bridges import BridgeKind
-from al_lightning.convert import TargetActivation, to_al_layers
-from al_lightning.layer import ReconstructionLoss
 from al_lightning.modules.al import ALModule, ALOptions
-from al_lightning.modules.blocks import (
+from al_lightning.modules.bp import BPModule, BPOptions
+from al_lightning.nn.bridges import BridgeKind
+from al_lightning.nn.convert import TargetActivation, to_al_layers
+from al_lightning.nn.image_units import (
     Activation,
     Norm,
     check_image,
@@ -21,7 +21,7 @@ from al_lightning.modules.blocks import (
     dense_unit,
     initialise,
 )
-from al_lightning.modules.bp import BPModule, BPOptions
+from al_lightning.nn.layer import ReconstructionLoss
 
 #: (channels, whether a 2x2 max-pooling follows) of the 6 convolutions.
 CONVOLUTIONS = ((128, False), (256, True), (256, False), (512, True), (512, True), (512, True))

@@ -10,7 +10,7 @@ from conftest import K, hand_layers
 from torch import Tensor, nn
 
 from al_lightning import ALLayer, detach
-from al_lightning.layer import select
+from al_lightning.nn.state import select
 
 
 def one_hot(n: int = 7) -> Tensor:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from al_lightning import experiments
-from al_lightning.cli import main
+from al_lightning.cli.main import main
+from al_lightning.experiments import reproduce as experiments
 
 SMALL = ["--data.train_samples=200", "--trainer.max_epochs=2", "--trainer.accelerator=cpu"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
 import random
@@ -13,89 +12,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from resume_worker import Make, lstm, lstm_bp, resnet, train_tiny
 
-import al_lightning as al
 from al_lightning.callbacks import Checkpoint
-from al_lightning.data import CIFAR10, SST2
 from al_lightning.data.loader import ResumableLoader
 from al_lightning.data.samplers import BatchIndices
 
-Make = Callable[[], tuple[pl.LightningModule, Any]]
-WORKER = Path(__file__).with_name("resume_worker.py")
+WORKER = Path(__file__).parents[1].joinpath("resume_worker.py")
 #: Kills for each network; the promise was tried with 20.
 KILLS = int(os.environ.get("AL_LIGHTNING_KILLS", "3"))
-
-
-def resnet() -> tuple[al.ALModule, CIFAR10]:
-    """Batch norm, augmentation, a schedule by step, accumulation."""
-    schedule = functools.partial(torch.optim.lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.1, total_iters=15)
-    module = al.ResNetAL(
-        10, depth=8, target_dim=8, accumulate_batches=2, gradient_clip_norm=1.0,
-        lr_scheduler=schedule, lr_scheduler_interval="step",
-    )  # fmt: skip
-    return module, CIFAR10(batch_size=10)
-
-
-def lstm() -> tuple[al.ALModule, SST2]:
-    """Dropout, batches by length, a schedule by epoch."""
-    data = SST2(batch_size=16)
-    schedule = functools.partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
-    module = al.LSTMAL(
-        2, vocab_size=data.vocab_size, embedding_dim=6, hidden_dims=[4, 5], target_dim=8, dropout=0.3,
-        lr_scheduler=schedule,
-    )  # fmt: skip
-    return module, data
-
-
-def lstm_bp() -> tuple[al.BPModule, SST2]:
-    """The sibling, with Lightning's own optimization."""
-    data = SST2(batch_size=16)
-    schedule = functools.partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
-    module = al.LSTMBP(
-        2, vocab_size=data.vocab_size, embedding_dim=6, hidden_dims=[4, 5], dropout=0.3, lr_scheduler=schedule,
-        accumulate_batches=2,
-    )  # fmt: skip
-    return module, data
-
-
-class _Mark(pl.Callback):
-    """Shows from outside that training has begun: what came before is the start of a process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_train_start(self, *args: Any) -> None:
-        (self.folder / "begun").touch()
-
-
-def train(make: Make, folder: Path, devices: int = 1) -> None:
-    """Go on from ``folder/last.ckpt`` if it is there, and write what this process ends with."""
-    os.environ["PL_GLOBAL_SEED"] = "7"
-    torch.manual_seed(0)
-    module, data = make()
-    callbacks = [
-        Checkpoint(str(folder), every_n_train_steps=2),
-        EarlyStopping("val_loss", patience=2),
-        _Mark(folder),
-    ]
-    trainer = pl.Trainer(
-        accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", max_epochs=4,
-        callbacks=callbacks, logger=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )  # fmt: skip
-    last = folder / "last.ckpt"
-    trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None)
-    stopping = {k: str(v) for k, v in callbacks[1].state_dict().items()}
-    state = {"state": module.state_dict(), "step": trainer.global_step, "stopping": stopping}
-    optimizers = [o.state_dict()["state"] for o in trainer.optimizers]
-    name = f"end{trainer.global_rank}"
-    torch.save({**state, "optimizers": optimizers}, folder / f"{name}.part")
-    (folder / f"{name}.part").rename(folder / f"{name}.pt")
 
 
 def wait_for_begin(folder: Path, alive: Callable[[], bool]) -> None:
@@ -105,8 +35,12 @@ def wait_for_begin(folder: Path, alive: Callable[[], bool]) -> None:
 
 def one_process(make: Make, folder: Path, kill_after: float | None) -> int:
     """Train in a process of its own, killed so many seconds after training began; returns its exit code."""
-    process = multiprocessing.get_context("fork").Process(target=train, args=(make, folder))
-    process.start()
+    # Not forked from this process: where torch's threads have worked, a child of theirs waits for them for ever.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["resume_worker"])
+    process = context.Process(target=train_tiny, args=(make, folder))
+    with mock.patch.dict(os.environ, PYTHONPATH=str(WORKER.parent)):  # the server imports the worker once for all
+        process.start()
     if kill_after is not None:
         wait_for_begin(folder, process.is_alive)
     process.join(kill_after)

@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
-from test_contract import AL, IMAGE, MODULES, batches, build, inputs
+from networks import AL, IMAGE, MODULES, batches, build, inputs
 from torch import nn
 
 import al_lightning as al

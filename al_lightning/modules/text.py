@@ -1,152 +1,18 @@
-"""What the text networks share: the state between their layers, the embedding, bridges, and raw text as input."""
+"""What text networks share: raw text as input, and the vocabulary that a checkpoint keeps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_info
-from torch import Tensor, nn
+from torch import Tensor
 
-from al_lightning import text
-from al_lightning.bridges import BridgeKind
 from al_lightning.modules.base import Batch, Classifier
+from al_lightning.nn import vocabulary as text
+from al_lightning.nn.embedding import TokenEmbedding
 from al_lightning.optim import LazyAdam
-
-#: How a sequence becomes the vector that a bridge reads.
-Pooling: TypeAlias = Literal["mean", "final"]
-
-
-class TokenSequence(NamedTuple):
-    """State between the layers of a text network.
-
-    ``features`` (B, T, D) float; ``lengths`` (B,) int64, at least 1: what stands behind them is padding, is never
-    read, and need not be zero.
-    """
-
-    features: Tensor
-    lengths: Tensor
-
-
-def valid_positions(state: TokenSequence) -> Tensor:
-    """(B, T) bool, True where a text has a token."""
-    return torch.arange(state.features.shape[1], device=state.lengths.device) < state.lengths.unsqueeze(1)
-
-
-class TokenEmbedding(nn.Module):
-    """Tokens (B, T) int64, right-padded with 0, to their vectors: layer 1 of every text network.
-
-    An empty text counts as one token with the zero vector of padding.
-
-    Args:
-        vocab_size: V, padding and unknown included.
-        dim: D.
-        vectors: (V, D) start values; drawn at scale 0.1 if None.
-        dropout: share of features that training sets to zero.
-        sparse: make gradients that hold the rows of a batch's words only, for an optimizer that reads them.
-    """
-
-    def __init__(self, vocab_size: int, dim: int, vectors: Tensor | None, dropout: float, sparse: bool) -> None:
-        super().__init__()
-        #: (V,) bool, which words started from a file's vector; None without a file.
-        self.found: Tensor | None = None
-        self.embedding = nn.Embedding(vocab_size, dim, padding_idx=text.PAD, sparse=sparse)
-        self.dropout = nn.Dropout(dropout)
-        with torch.no_grad():
-            if vectors is None:
-                self.embedding.weight.normal_(0, text.EMBEDDING_SCALE)[text.PAD] = 0
-            else:
-                self.embedding.weight.copy_(vectors)
-
-    def forward(self, x: Tensor) -> TokenSequence:
-        """Look tokens up and count them."""
-        positions = torch.arange(1, x.shape[1] + 1, device=x.device)
-        lengths = ((x != text.PAD) * positions).amax(1).clamp(min=1)
-        return TokenSequence(self.dropout(self.embedding(x)), lengths)
-
-
-class Pool(nn.Module):
-    """From a sequence (B, T, D) to one vector (B, D).
-
-    Args:
-        kind: ``"mean"``: of the text's own tokens. ``"final"``: the last states of both directions of a
-            bidirectional recurrent layer, which stand at its last and at its first token.
-    """
-
-    def __init__(self, kind: Pooling) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def forward(self, state: TokenSequence) -> Tensor:
-        """Read the text's own tokens only."""
-        features, lengths = state
-        if self.kind == "mean":
-            own = features.masked_fill(~valid_positions(state).unsqueeze(-1), 0)
-            return own.sum(1) / lengths.unsqueeze(1).to(own.dtype)
-        half = features.shape[-1] // 2
-        last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, half)
-        return torch.cat([features[..., :half].gather(1, last).squeeze(1), features[:, 0, half:]], -1)
-
-
-def sequence_bridge(kind: BridgeKind, pooling: Pooling, features: int, target_dim: int) -> nn.Module:
-    """Pool a sequence to a vector and project it: Linear (``"lean"``), with tanh after it (``"paper"``).
-
-    Raises:
-        ValueError: if ``kind`` is neither.
-    """
-    if kind not in ("lean", "paper"):
-        raise ValueError(f"Expected `bridge` to be 'lean' or 'paper', but got {kind!r}.")
-    squash: list[nn.Module] = [nn.Tanh()] if kind == "paper" else []
-    return nn.Sequential(Pool(pooling), nn.Linear(features, target_dim), *squash)
-
-
-def make_embedding(
-    vocab_size: int | None,
-    vocabulary: Sequence[str] | None,
-    glove: str | None,
-    dim: int,
-    dropout: float,
-    sparse: bool,
-) -> TokenEmbedding:
-    """The embedding that both siblings of a network share.
-
-    Args:
-        vocab_size: V; the vocabulary's length if None.
-        vocabulary: words, specials first; needed for word vectors and raw text.
-        glove: file of word vectors; see :func:`~al_lightning.text.load_vectors`.
-        dim: D.
-        dropout: on the vectors, in training.
-        sparse: see :class:`TokenEmbedding`.
-
-    Raises:
-        ValueError: if neither size nor vocabulary is known, they differ, or an argument is out of its range.
-    """
-    if vocabulary is not None:
-        text.check_vocabulary(vocabulary)
-    size = vocab_size if vocab_size is not None else len(vocabulary or ())
-    if size < len(text.SPECIALS) + 1:
-        raise ValueError(
-            "Expected `vocab_size` or `vocabulary` to say how many words there are, padding and unknown included, "
-            f"but got {vocab_size} and {None if vocabulary is None else len(vocabulary)} words. "
-            "Train on a text data module (it passes its vocabulary), or pass one of the two."
-        )
-    if vocabulary is not None and size != len(vocabulary):
-        raise ValueError(
-            f"Expected `vocab_size` to be the vocabulary's {len(vocabulary)}, but got {vocab_size}. Leave it out."
-        )
-    if dim < 1:
-        raise ValueError(f"Expected `embedding_dim` to be at least 1, but got {dim}.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"Expected `dropout` to be in [0, 1), but got {dropout}.")
-    if glove is None:
-        return TokenEmbedding(size, dim, None, dropout, sparse)
-    if vocabulary is None:
-        raise ValueError("Expected a `vocabulary` beside `glove`, to know which vectors to take. Pass the data's.")
-    vectors = text.load_vectors(glove, vocabulary, dim)
-    embedding = TokenEmbedding(size, dim, vectors.rows, dropout, sparse)
-    embedding.found = vectors.found
-    return embedding
 
 
 class TextClassifier(Classifier):

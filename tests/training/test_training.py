@@ -482,7 +482,7 @@ def test_bf16_mixed(trainer: Make) -> None:
 
 
 def test_temperature_minimises_cross_entropy() -> None:
-    from al_lightning.targets import FittedTemperature
+    from al_lightning.targets.classes import FittedTemperature
 
     torch.manual_seed(0)
     y = torch.randint(K, (500,))

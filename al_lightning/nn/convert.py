@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from al_lightning.bridges import BridgeKind, make_bridge
-from al_lightning.layer import ALLayer, ReconstructionLoss
+from al_lightning.nn.bridges import BridgeKind, make_bridge
+from al_lightning.nn.layer import ALLayer, ReconstructionLoss
 
 TargetActivation: TypeAlias = Literal["tanh", "sigmoid"]
 
@@ -50,7 +50,7 @@ def to_al_layers(
         num_classes: K.
         example_input: a batch of any size, with the shape and dtype that training will use.
         target_dim: N, the width of every ``t_i`` (the autoencoders are overcomplete, section 6.9).
-        bridge: ``"lean"`` or ``"paper"``, see :func:`~al_lightning.bridges.make_bridge`.
+        bridge: ``"lean"`` or ``"paper"``, see :func:`~al_lightning.nn.bridges.make_bridge`.
         target_activation: ``"tanh"``, or the image recipe's ``"sigmoid"``.
         score_activation: activation of ``h_1``; the published image code uses ``"sigmoid"``.
         detach_target: stop the associated loss at g.

@@ -23,9 +23,9 @@ import yaml
 from jsonargparse import ArgumentParser
 from rich.console import Console
 
-from al_lightning import report
 from al_lightning._version import __version__
 from al_lightning.configs import configs_folder, find_config
+from al_lightning.experiments import report
 
 
 @dataclass
@@ -202,7 +202,7 @@ def _key(command: Sequence[str]) -> str:
 
 
 def _train(name: str, seed: int, command: list[str], folder: Path) -> Result:
-    from al_lightning.cli import main as run  # the command line imports this module
+    from al_lightning.cli.main import main as run  # the command line imports this module
 
     quiet = ["--trainer.default_root_dir", str(folder), "--trainer.enable_progress_bar", "false",
              "--trainer.enable_model_summary", "false"]  # fmt: skip

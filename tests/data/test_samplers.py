@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from al_lightning import MLPAL, randomness
+from al_lightning import MLPAL
 from al_lightning.data import CIFAR10
 from al_lightning.data.samplers import BatchIndices
+from al_lightning.training import randomness
 
 sizes = st.tuples(st.integers(1, 90), st.integers(1, 17), st.integers(1, 4), st.integers(0, 3))
 

@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonargparse import ArgumentParser
 
-from al_lightning.cli import main
+from al_lightning.cli.main import main
 from al_lightning.data import IMDB, SST2, AGNews, DBpedia, TextClassification, TextDataModule, tokens
 from al_lightning.data.samplers import BatchIndices
 from al_lightning.modules import LSTMBP
-from al_lightning.text import TextEncoder
+from al_lightning.nn.vocabulary import TextEncoder
 
 POSITIVE, NEGATIVE = "a good film , really good", "bad"
 

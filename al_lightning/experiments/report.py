@@ -18,7 +18,7 @@ from rich.table import Table
 from al_lightning._version import __version__
 
 if TYPE_CHECKING:
-    from al_lightning.experiments import Experiment, Result
+    from al_lightning.experiments.reproduce import Experiment, Result
 
 
 def _mean_sd(values: Sequence[float], digits: int = 2, factor: float = 100) -> str:

@@ -9,7 +9,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.utilities import dim_zero_cat
 
-from al_lightning.layer import precise
+from al_lightning.nn.layer import precise
 
 
 class ClassTarget:

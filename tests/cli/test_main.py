@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 import al_lightning as al
-from al_lightning.cli import CLI, console, main
+from al_lightning.cli.main import CLI, console, main
 
 SMALL = ["--data", "Digits", "--data.train_samples", "200", "--trainer.accelerator", "cpu"]
 AL = [

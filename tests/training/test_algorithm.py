@@ -13,7 +13,7 @@ from torch import Tensor
 
 import al_lightning as al
 import al_lightning.modules.al as engine
-from al_lightning.layer import LayerLosses
+from al_lightning.nn.layer import LayerLosses
 
 STEPS, LR, MOMENTUM = 6, 0.1, 0.9
 

@@ -18,10 +18,11 @@ import torchvision
 from PIL import Image
 from torch import Tensor
 
-from al_lightning import MLPAL, MLPBP, randomness
+from al_lightning import MLPAL, MLPBP
 from al_lightning.callbacks import PredictionWriter
 from al_lightning.data import CIFAR10, Digits, FashionMNIST, ImageFolder
 from al_lightning.data.image import BRIGHTNESS, ImageBatch, augment
+from al_lightning.training import randomness
 
 # ---------------------------------------------------------------------- augmentation
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from al_lightning._version import __version__
-from al_lightning.recipe import Recorded
+from al_lightning.checkpoints.recipe import Recorded
 
 
 def describe(module: Recorded, data: object) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from al_lightning.text import PAD, SPECIALS, UNK, TextEncoder, load_vectors, make_vocabulary, tokenize
+from al_lightning.nn.vocabulary import PAD, SPECIALS, UNK, TextEncoder, load_vectors, make_vocabulary, tokenize
 
-EXCERPT = Path(__file__).parent / "data_files" / "glove.6B.50d.excerpt.txt"
+EXCERPT = Path(__file__).parents[1] / "data_files" / "glove.6B.50d.excerpt.txt"
 
 
 def reference() -> dict[str, list[float]]:

@@ -10,73 +10,10 @@ from typing import Any, get_type_hints
 import lightning.pytorch as pl
 import pytest
 import torch
-from conftest import hand_layers, loader
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from networks import AL, ARCHITECTURES, IMAGE, MODULES, SMALL, TEXT, batches, build, inputs, shape
 
 import al_lightning as al
 import al_lightning.modules
-from al_lightning.modules.base import Classifier
-from al_lightning.modules.sequence import TextClassifier
-
-#: Sizes at which each architecture is quick.
-SMALL: dict[str, dict[str, Any]] = {
-    "ALModule": dict(layers=hand_layers(3, inputs=16), num_classes=4),
-    "BPModule": dict(net=nn.Sequential(nn.Flatten(), nn.Linear(16, 4)), num_classes=4),
-    "MLPAL": dict(in_channels=1, image_size=4, hidden_dims=[8, 8], target_dim=8),
-    "MLPBP": dict(in_channels=1, image_size=4, hidden_dims=[8, 8]),
-    "CNNAL": dict(in_channels=1, image_size=8, target_dim=8),
-    "CNNBP": dict(in_channels=1, image_size=8),
-    "VGGAL": dict(in_channels=1, image_size=16, target_dim=8),
-    "VGGBP": dict(in_channels=1, image_size=16),
-    "ResNetAL": dict(in_channels=1, image_size=8, depth=8, target_dim=8),
-    "ResNetBP": dict(in_channels=1, image_size=8, depth=8),
-    "LSTMAL": dict(vocab_size=20, embedding_dim=6, hidden_dims=[4, 5], target_dim=8),
-    "LSTMBP": dict(vocab_size=20, embedding_dim=6, hidden_dims=[4, 5]),
-    "TransformerAL": dict(vocab_size=20, embedding_dim=6, feedforward_dims=[8, 8], heads=2, target_dim=8),
-    "TransformerBP": dict(vocab_size=20, embedding_dim=6, feedforward_dims=[8, 8], heads=2),
-}
-MODULES = [
-    n
-    for n in al_lightning.modules.__all__
-    if inspect.isclass(getattr(al, n)) and issubclass(getattr(al, n), Classifier)
-]
-ARCHITECTURES = [n for n in MODULES if n not in ("ALModule", "BPModule")]
-TEXT = [n for n in MODULES if issubclass(getattr(al, n), TextClassifier)]
-IMAGE = [n for n in ARCHITECTURES if n not in TEXT]
-AL = [n for n in MODULES if issubclass(getattr(al, n), al.ALModule)]
-
-
-def build(name: str, **options: Any) -> Any:
-    torch.manual_seed(0)
-    arguments = {"num_classes": 4, **SMALL[name]}
-    if name == "ALModule":
-        arguments["layers"] = hand_layers(3, inputs=16)
-        arguments["layers"][0].f.insert(0, nn.Flatten())
-    if name == "BPModule":
-        arguments["net"] = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
-    return getattr(al, name)(**{**arguments, **options})
-
-
-def shape(name: str) -> tuple[int, ...]:
-    size = SMALL[name].get("image_size", 4)
-    return (1, size, size)
-
-
-def inputs(name: str, n: int = 5) -> torch.Tensor:
-    if name not in TEXT:
-        return torch.randn(n, *shape(name))
-    x = torch.randint(1, 20, (n, 7))
-    return x * (torch.arange(7) < torch.arange(n).unsqueeze(1) % 7 + 1)
-
-
-def batches(name: str, n: int = 24, batch_size: int = 8) -> Any:
-    if name not in TEXT:
-        return loader(n, batch_size, shape(name))
-    y = torch.arange(n) % 4
-    torch.manual_seed(n)
-    x = torch.cat([4 + y.unsqueeze(1), inputs(name, n)], 1)  # the first word says the class
-    return DataLoader(TensorDataset(x, y), batch_size=batch_size)
 
 
 def test_every_module_has_a_small_size() -> None:

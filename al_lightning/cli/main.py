@@ -19,15 +19,15 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 import al_lightning.data
 import al_lightning.modules  # noqa: F401  (importing the classes lets configurations use their bare names)
-from al_lightning import experiments
 from al_lightning._version import __version__
 from al_lightning.callbacks import Checkpoint, PredictionWriter
-from al_lightning.checkpoint import read_checkpoint
+from al_lightning.checkpoints.contents import read_checkpoint
+from al_lightning.checkpoints.recipe import Recipe, Recorded
+from al_lightning.cli.messages import explain, sentence
 from al_lightning.configs import find_config
 from al_lightning.data import ClassificationDataModule
-from al_lightning.messages import explain, sentence
+from al_lightning.experiments import reproduce as experiments
 from al_lightning.modules.base import Classifier
-from al_lightning.recipe import Recipe, Recorded
 
 #: What a data module knows and a model needs: attributes linked into the model's arguments.
 LINKS = ("num_classes", "class_names", "vocabulary")

@@ -24,9 +24,10 @@ from torch import nn
 from train_worker import make, run
 
 import al_lightning as al
-from al_lightning import parallel, watch
+from al_lightning.training import rank_watch as watch
+from al_lightning.training import reduction as parallel
 
-WORKER = Path(__file__).with_name("train_worker.py")
+WORKER = Path(__file__).parents[1].joinpath("train_worker.py")
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "clipped": {"options": {"accumulate_batches": 3, "gradient_clip_norm": 0.3}},

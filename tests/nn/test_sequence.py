@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
 from al_lightning.modules.lstm import BiLSTM
-from al_lightning.modules.sequence import Pool, TextClassifier, TokenSequence
+from al_lightning.modules.text import TextClassifier
 from al_lightning.modules.transformer import EncoderLayer, sinusoids
+from al_lightning.nn.sequence import Pool, TokenSequence
 
 V = 30
 WORDS = ["<pad>", "<unk>", *(f"w{n}" for n in range(V - 2))]

@@ -1,0 +1,1 @@
+"""Experiments: several runs over several seeds, their results, tables and figures."""

@@ -1,0 +1,91 @@
+"""The embedding: AL layer 1 of every text network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from al_lightning.nn import vocabulary as text
+from al_lightning.nn.sequence import TokenSequence
+
+
+class TokenEmbedding(nn.Module):
+    """Tokens (B, T) int64, right-padded with 0, to their vectors: layer 1 of every text network.
+
+    An empty text counts as one token with the zero vector of padding.
+
+    Args:
+        vocab_size: V, padding and unknown included.
+        dim: D.
+        vectors: (V, D) start values; drawn at scale 0.1 if None.
+        dropout: share of features that training sets to zero.
+        sparse: make gradients that hold the rows of a batch's words only, for an optimizer that reads them.
+    """
+
+    def __init__(self, vocab_size: int, dim: int, vectors: Tensor | None, dropout: float, sparse: bool) -> None:
+        super().__init__()
+        #: (V,) bool, which words started from a file's vector; None without a file.
+        self.found: Tensor | None = None
+        self.embedding = nn.Embedding(vocab_size, dim, padding_idx=text.PAD, sparse=sparse)
+        self.dropout = nn.Dropout(dropout)
+        with torch.no_grad():
+            if vectors is None:
+                self.embedding.weight.normal_(0, text.EMBEDDING_SCALE)[text.PAD] = 0
+            else:
+                self.embedding.weight.copy_(vectors)
+
+    def forward(self, x: Tensor) -> TokenSequence:
+        """Look tokens up and count them."""
+        positions = torch.arange(1, x.shape[1] + 1, device=x.device)
+        lengths = ((x != text.PAD) * positions).amax(1).clamp(min=1)
+        return TokenSequence(self.dropout(self.embedding(x)), lengths)
+
+
+def make_embedding(
+    vocab_size: int | None,
+    vocabulary: Sequence[str] | None,
+    glove: str | None,
+    dim: int,
+    dropout: float,
+    sparse: bool,
+) -> TokenEmbedding:
+    """The embedding that both siblings of a network share.
+
+    Args:
+        vocab_size: V; the vocabulary's length if None.
+        vocabulary: words, specials first; needed for word vectors and raw text.
+        glove: file of word vectors; see :func:`~al_lightning.nn.vocabulary.load_vectors`.
+        dim: D.
+        dropout: on the vectors, in training.
+        sparse: see :class:`TokenEmbedding`.
+
+    Raises:
+        ValueError: if neither size nor vocabulary is known, they differ, or an argument is out of its range.
+    """
+    if vocabulary is not None:
+        text.check_vocabulary(vocabulary)
+    size = vocab_size if vocab_size is not None else len(vocabulary or ())
+    if size < len(text.SPECIALS) + 1:
+        raise ValueError(
+            "Expected `vocab_size` or `vocabulary` to say how many words there are, padding and unknown included, "
+            f"but got {vocab_size} and {None if vocabulary is None else len(vocabulary)} words. "
+            "Train on a text data module (it passes its vocabulary), or pass one of the two."
+        )
+    if vocabulary is not None and size != len(vocabulary):
+        raise ValueError(
+            f"Expected `vocab_size` to be the vocabulary's {len(vocabulary)}, but got {vocab_size}. Leave it out."
+        )
+    if dim < 1:
+        raise ValueError(f"Expected `embedding_dim` to be at least 1, but got {dim}.")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"Expected `dropout` to be in [0, 1), but got {dropout}.")
+    if glove is None:
+        return TokenEmbedding(size, dim, None, dropout, sparse)
+    if vocabulary is None:
+        raise ValueError("Expected a `vocabulary` beside `glove`, to know which vectors to take. Pass the data's.")
+    vectors = text.load_vectors(glove, vocabulary, dim)
+    embedding = TokenEmbedding(size, dim, vectors.rows, dropout, sparse)
+    embedding.found = vectors.found
+    return embedding

@@ -1,0 +1,57 @@
+"""What travels from one layer to the next: a tensor, or a NamedTuple of tensors such as (features, lengths)."""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+from torch import Tensor
+
+#: A tensor, or a NamedTuple of tensors.
+State = TypeVar("State", bound="Tensor | tuple[Tensor, ...]")
+
+
+def _parts(state: object) -> tuple[type, tuple[Tensor, ...]]:
+    """Take a NamedTuple of tensors apart, refusing anything else with a sentence."""
+    if isinstance(state, tuple) and "_fields" in vars(type(state)):
+        return type(state), tuple(state)
+    raise TypeError(
+        "Expected the state between two layers to be a tensor or a NamedTuple of tensors, "
+        f"but got {type(state).__name__}. Return one of the two from the layer's encoder f."
+    )
+
+
+def detach(state: State) -> State:
+    """Cut a state from the graph that computed it.
+
+    Args:
+        state: a tensor, or a NamedTuple of tensors, any shape and dtype.
+
+    Returns:
+        The same kind of state, sharing storage, without history.
+
+    Raises:
+        TypeError: if ``state`` is neither.
+    """
+    if isinstance(state, Tensor):
+        return cast(State, state.detach())
+    kind, parts = _parts(state)
+    return kind(*(detach(part) for part in parts))  # type: ignore[no-any-return]
+
+
+def select(state: State, keep: Tensor) -> State:
+    """Keep some samples of a state, so that the rest costs nothing any more.
+
+    Args:
+        state: a tensor (B, ...) or a NamedTuple of such tensors.
+        keep: (B,) bool.
+
+    Returns:
+        The same kind of state with ``keep.sum()`` samples.
+
+    Raises:
+        TypeError: if ``state`` is neither.
+    """
+    if isinstance(state, Tensor):
+        return cast(State, state[keep])
+    kind, parts = _parts(state)
+    return kind(*(select(part, keep) for part in parts))  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""Target kinds: what a label becomes for AL, what is measured, and how scores are read."""

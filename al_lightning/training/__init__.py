@@ -1,0 +1,1 @@
+"""What a training step consists of: updates, reductions between processes, and seeded random numbers."""
