@@ -96,14 +96,14 @@ class PathClassifier(Classifier):
             raise RuntimeError("Expected the module in evaluation mode for early exits. Call `.eval()` first.")
         self.check_input(x)
         s, depth = x, self.active_depth
-        left = torch.arange(len(x), device=x.device)
-        exits = torch.full_like(left, depth)
-        scores = torch.empty(0, device=x.device)
+        scores = left = exits = torch.empty(0)
         for k, layer in enumerate(self.active_layers(), 1):
             s = layer.f(s)
             path = self._decode(layer.b(s), k)
             if k == 1:
-                scores = path.new_empty(len(x), path.shape[1])
+                scores = torch.empty_like(path)
+                left = torch.arange(len(path), device=path.device)
+                exits = torch.full_like(left, depth)
             sure = self.probabilities(path, k).amax(-1) >= confidence
             leaves = sure if k < depth else torch.ones_like(sure)
             scores[left[leaves]] = path[leaves]

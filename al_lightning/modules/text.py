@@ -12,6 +12,7 @@ from torch import Tensor
 from al_lightning.modules.base import Batch, Classifier
 from al_lightning.nn import vocabulary as text
 from al_lightning.nn.embedding import TokenEmbedding
+from al_lightning.nn.sequence import Tokens
 from al_lightning.optim import LazyAdam
 
 
@@ -38,13 +39,14 @@ class TextClassifier(Classifier):
         self._sparse = embedding.embedding.sparse
         self.vocabulary = None if vocabulary is None else list(vocabulary)
 
-    def check_input(self, x: Tensor) -> None:
+    def check_input(self, x: Tensor | Tokens) -> None:
         """Refuse what cannot be tokens.
 
         Raises:
             ValueError: if shape or type are others; on the CPU, where looking is free, also if a token is
                 outside ``0..vocab_size-1`` or a text is not right-padded.
         """
+        x = x.tokens if isinstance(x, Tokens) else x
         if x.ndim != 2 or x.dtype != torch.long or x.shape[1] == 0:
             raise ValueError(
                 f"Expected tokens of shape (B, T) and type int64, T at least 1, but got {tuple(x.shape)} of {x.dtype}. "
@@ -107,7 +109,7 @@ class TextClassifier(Classifier):
                         "Expected an optimizer that reads sparse gradients, because sparse_embedding=True, but got "
                         f"{type(optimizer).__name__}. Set `optimizer` to al_lightning.optim.LazyAdam."
                     )
-        x = batch[0]
+        x = batch[0].tokens if isinstance(batch[0], Tokens) else batch[0]
         padding = (x == text.PAD).float().mean()
         self.log("train_padding", padding, on_step=False, on_epoch=True, batch_size=x.numel(), sync_dist=True)
 

@@ -8,11 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from al_lightning.nn import vocabulary as text
-from al_lightning.nn.sequence import TokenSequence
+from al_lightning.nn.sequence import Tokens, TokenSequence
+
+
+def count_tokens(x: Tensor) -> Tensor:
+    """How many tokens each right-padded text has: (B, T) int64 to (B,) int64."""
+    positions = torch.arange(1, x.shape[1] + 1, device=x.device)
+    return ((x != text.PAD) * positions).amax(1)
 
 
 class TokenEmbedding(nn.Module):
-    """Tokens (B, T) int64, right-padded with 0, to their vectors: layer 1 of every text network.
+    """Tokens to their vectors: layer 1 of every text network.
 
     An empty text counts as one token with the zero vector of padding.
 
@@ -36,11 +42,17 @@ class TokenEmbedding(nn.Module):
             else:
                 self.embedding.weight.copy_(vectors)
 
-    def forward(self, x: Tensor) -> TokenSequence:
-        """Look tokens up and count them."""
-        positions = torch.arange(1, x.shape[1] + 1, device=x.device)
-        lengths = ((x != text.PAD) * positions).amax(1).clamp(min=1)
-        return TokenSequence(self.dropout(self.embedding(x)), lengths)
+    def forward(self, x: Tensor | Tokens) -> TokenSequence:
+        """Look tokens up.
+
+        Args:
+            x: tokens (B, T) int64, right-padded with 0, whose lengths are counted here; or tokens with their lengths.
+
+        Returns:
+            The vectors (B, T, D) and the lengths (B,), at least 1.
+        """
+        tokens, lengths = x if isinstance(x, Tokens) else (x, count_tokens(x))
+        return TokenSequence(self.dropout(self.embedding(tokens)), lengths.clamp(min=1))
 
 
 def make_embedding(

@@ -13,6 +13,17 @@ from al_lightning.nn.bridges import BridgeKind
 Pooling: TypeAlias = Literal["mean", "final"]
 
 
+class Tokens(NamedTuple):
+    """What a text network reads.
+
+    ``tokens`` (B, T) int64, right-padded with 0; ``lengths`` (B,) int64, how many tokens each text has. Whoever pads a
+    batch knows its lengths, so that nobody has to count padding.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+
+
 class TokenSequence(NamedTuple):
     """State between the layers of a text network.
 

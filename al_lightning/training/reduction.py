@@ -7,12 +7,13 @@ Here a layer's gradients travel as one flat tensor a type while the next layer w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
 from lightning.pytorch.plugins.precision import MixedPrecision
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy, SingleDeviceStrategy
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
@@ -26,6 +27,25 @@ _REASONS = {
 def world_size() -> int:
     """Number of processes that train together; 1 outside of a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+class Share(NamedTuple):
+    """Which of several replicas of the network this process trains: it reads that share of the data."""
+
+    rank: int
+    replicas: int
+
+
+def data_share(trainer: pl.Trainer | None) -> Share:
+    """This process's share of the data, as the Trainer's strategy says.
+
+    Processes need not all be replicas: those of a pipeline train one replica together and read the same data.
+    """
+    strategy = None if trainer is None else trainer.strategy
+    if not isinstance(strategy, ParallelStrategy):
+        return Share(0, 1)
+    share = strategy.distributed_sampler_kwargs
+    return Share(int(share["rank"]), int(share["num_replicas"]))
 
 
 def gradient_scaler(trainer: pl.Trainer) -> torch.amp.GradScaler | None:
