@@ -44,7 +44,7 @@ from torch.nn.parallel import DistributedDataParallel
 import al_lightning as al
 from al_lightning.data import SST2
 from al_lightning.experiments.report import environment
-from al_lightning.modules.base import Classifier
+from al_lightning.modules.base import SupervisedModule
 
 #: Steps before the counted ones: memory is found, kernels are chosen, layers are compiled.
 WARM_UP = 3
@@ -99,13 +99,13 @@ class ReducedBytes(pl.Callback):
         self.steps += 1
 
 
-def build(setting: Setting, vocab_size: int | None) -> Classifier:
+def build(setting: Setting, vocab_size: int | None) -> SupervisedModule:
     """The network with its defaults, fused Adam, and the controls of both siblings."""
     kind = "BP" if setting.kind == "BP" else "AL"
     options: dict[str, Any] = dict(optimizer=functools.partial(torch.optim.Adam, fused=True))
     options["compile_net" if kind == "BP" else "compile_layers"] = setting.compiled
     if setting.network in TEXT:
-        module: Classifier = getattr(al, setting.network + kind)(2, vocab_size=vocab_size, **options)
+        module: SupervisedModule = getattr(al, setting.network + kind)(2, vocab_size=vocab_size, **options)
     else:
         module = getattr(al, setting.network + kind)(10, norm="batch", activation="elu", **options)
     if setting.kind == "AL, waiting":
@@ -122,7 +122,7 @@ class ChannelsLast(pl.Callback):
         batch[0] = batch[0].contiguous(memory_format=torch.channels_last)
 
 
-def fit(module: Classifier, data: Any, precision: Any, steps: int, callbacks: list[pl.Callback]) -> None:
+def fit(module: SupervisedModule, data: Any, precision: Any, steps: int, callbacks: list[pl.Callback]) -> None:
     """Some steps in this process's team."""
     team = int(os.environ["WORLD_SIZE"])
     trainer = pl.Trainer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -12,13 +13,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
 import al_lightning.modules
-from al_lightning.modules.base import Classifier
-from al_lightning.modules.text import TextClassifier
+from al_lightning.modules.base import SupervisedModule
+from al_lightning.modules.text import TextModule
 
 #: Sizes at which each architecture is quick.
 SMALL: dict[str, dict[str, Any]] = {
-    "ALModule": dict(layers=hand_layers(3, inputs=16), num_classes=4),
-    "BPModule": dict(net=nn.Sequential(nn.Flatten(), nn.Linear(16, 4)), num_classes=4),
+    "ALModule": {},
+    "BPModule": {},
+    "ConvertedAL": dict(in_channels=1, image_size=4, target_dim=8),
+    "ConvertedBP": dict(head=functools.partial(nn.Linear, 8), in_channels=1, image_size=4),
     "MLPAL": dict(in_channels=1, image_size=4, hidden_dims=[8, 8], target_dim=8),
     "MLPBP": dict(in_channels=1, image_size=4, hidden_dims=[8, 8]),
     "CNNAL": dict(in_channels=1, image_size=8, target_dim=8),
@@ -35,23 +38,39 @@ SMALL: dict[str, dict[str, Any]] = {
 MODULES = [
     n
     for n in al_lightning.modules.__all__
-    if inspect.isclass(getattr(al, n)) and issubclass(getattr(al, n), Classifier)
+    if inspect.isclass(getattr(al, n)) and issubclass(getattr(al, n), SupervisedModule)
 ]
-ARCHITECTURES = [n for n in MODULES if n not in ("ALModule", "BPModule")]
-TEXT = [n for n in MODULES if issubclass(getattr(al, n), TextClassifier)]
+#: Built from parts that no checkpoint of plain types holds.
+PARTS = {"ALModule": ["layers"], "BPModule": ["net"], "ConvertedAL": ["blocks"], "ConvertedBP": ["blocks", "head"]}
+ARCHITECTURES = [n for n in MODULES if n not in PARTS]
+TEXT = [n for n in MODULES if issubclass(getattr(al, n), TextModule)]
 IMAGE = [n for n in ARCHITECTURES if n not in TEXT]
 AL = [n for n in MODULES if issubclass(getattr(al, n), al.ALModule)]
 
 
+def blocks() -> list[nn.Module]:
+    return [
+        nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ELU()),
+        nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.ELU()),
+    ]
+
+
+def arguments(name: str) -> dict[str, Any]:
+    """Constructor arguments, parts built anew."""
+    chosen = dict(SMALL[name])
+    if name == "ALModule":
+        chosen["layers"] = hand_layers(3, inputs=16)
+        chosen["layers"][0].f.insert(0, nn.Flatten())
+    if name == "BPModule":
+        chosen["net"] = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
+    if name.startswith("Converted"):
+        chosen["blocks"] = blocks()
+    return chosen
+
+
 def build(name: str, **options: Any) -> Any:
     torch.manual_seed(0)
-    arguments = {"num_classes": 4, **SMALL[name]}
-    if name == "ALModule":
-        arguments["layers"] = hand_layers(3, inputs=16)
-        arguments["layers"][0].f.insert(0, nn.Flatten())
-    if name == "BPModule":
-        arguments["net"] = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
-    return getattr(al, name)(**{**arguments, **options})
+    return getattr(al, name)(**{"num_classes": 4, **arguments(name), **options})
 
 
 def shape(name: str) -> tuple[int, ...]:

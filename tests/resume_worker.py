@@ -26,7 +26,7 @@ def resnet() -> tuple[al.ALModule, CIFAR10]:
     """Batch norm, augmentation, a schedule by step, accumulation."""
     schedule = functools.partial(torch.optim.lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.1, total_iters=15)
     module = al.ResNetAL(
-        10, depth=8, target_dim=8, accumulate_batches=2, gradient_clip_norm=1.0,
+        10, depth=8, target_dim=8, accumulate_grad_batches=2, gradient_clip_norm=1.0,
         lr_scheduler=schedule, lr_scheduler_interval="step",
     )  # fmt: skip
     return module, CIFAR10(batch_size=10)
@@ -49,7 +49,7 @@ def lstm_bp() -> tuple[al.BPModule, SST2]:
     schedule = functools.partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
     module = al.LSTMBP(
         2, vocab_size=data.vocab_size, embedding_dim=6, hidden_dims=[4, 5], dropout=0.3, lr_scheduler=schedule,
-        accumulate_batches=2,
+        accumulate_grad_batches=2,
     )  # fmt: skip
     return module, data
 

@@ -8,14 +8,20 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from al_lightning.modules.base import Classifier
+
+@runtime_checkable
+class Monitored(Protocol):
+    """A module that says which metric decides what is best, and whether large is good."""
+
+    monitor: str
+    mode: str
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -61,14 +67,13 @@ def _cause(error: BaseException) -> str:
     return str(root).strip().splitlines()[0] if str(root).strip() else type(root).__name__
 
 
-def _ends_round(trainer: pl.Trainer, module: pl.LightningModule, batch_idx: int) -> bool:
-    own = module.accumulate_batches if isinstance(module, Classifier) else 1
-    every = max(own, trainer.accumulate_grad_batches)
-    return (batch_idx + 1) % every == 0 or trainer.is_last_batch
+def _asks(module: pl.LightningModule) -> tuple[str | None, str]:
+    """What a module wants to be judged by; nothing, if it does not say."""
+    return (module.monitor, module.mode) if isinstance(module, Monitored) else (None, "max")
 
 
 class Checkpoint(ModelCheckpoint):
-    """Keeps the best checkpoint by ``val_acc`` and the last one, by epoch, step or time.
+    """Keeps the best checkpoint by validation and the last one, by epoch, step or time.
 
     Under manual optimization Lightning's own class ignores the time interval and expects weights from before the
     optimizer step. Here a training-step or time trigger writes the weights as they are, after the batch: at once
@@ -78,12 +83,13 @@ class Checkpoint(ModelCheckpoint):
     Args:
         dirpath: folder; the logger's if None.
         filename: pattern such as ``{epoch}-{step}``; Lightning's default if None.
-        monitor: metric that decides what is best; None keeps by recency. Without validation it counts as None.
-        mode: ``"max"`` or ``"min"``.
+        monitor: metric that decides what is best; ``"auto"`` is the module's own, ``val_acc`` for classes; None keeps
+            by recency. Without validation it counts as None.
+        mode: ``"max"`` or ``"min"``; if None, the module's own with ``"auto"``, ``"min"`` for a loss, else ``"max"``.
         save_top_k: how many best ones to keep; -1 keeps all.
         save_last: also keep ``last.ckpt``, from which a run can go on, at every interval, better or not.
         every_n_epochs: save every so many epochs; the default where no other interval is given.
-        every_n_train_steps: save every so many optimizer rounds.
+        every_n_train_steps: save every so many optimizer steps.
         train_time_interval: save after this much time, such as ``00:30:00``.
         save_weights_only: leave optimizers out.
     """
@@ -92,8 +98,8 @@ class Checkpoint(ModelCheckpoint):
         self,
         dirpath: str | None = None,
         filename: str | None = None,
-        monitor: str | None = "val_acc",
-        mode: Literal["min", "max"] = "max",
+        monitor: str | None = "auto",
+        mode: Literal["min", "max"] | None = None,
         save_top_k: int = 1,
         save_last: bool = True,
         every_n_epochs: int | None = None,
@@ -105,7 +111,7 @@ class Checkpoint(ModelCheckpoint):
             dirpath=dirpath,
             filename=filename,
             monitor=monitor,
-            mode=mode,
+            mode=mode or ("min" if "loss" in (monitor or "") else "max"),
             save_top_k=save_top_k,
             save_last=save_last,
             every_n_epochs=every_n_epochs,
@@ -113,10 +119,16 @@ class Checkpoint(ModelCheckpoint):
             train_time_interval=train_time_interval,
             save_weights_only=save_weights_only,
         )
+        self._asked = (monitor, mode)
         self._waits_for_epoch_end = False
+        self._steps_seen = 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Make the Trainer's writer atomic, unless the user chose another one."""
+        """Make the Trainer's writer atomic, unless the user chose another one; ask the module what is best."""
+        if self._asked[0] == "auto":
+            self.monitor, mode = _asks(pl_module)
+            self.mode = self._asked[1] or mode
+            self.kth_value = torch.tensor(torch.inf if self.mode == "min" else -torch.inf)
         super().setup(trainer, pl_module, stage)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -124,6 +136,7 @@ class Checkpoint(ModelCheckpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock; without validation there is nothing to monitor."""
         super().on_train_start(trainer, pl_module)
+        self._steps_seen = trainer.global_step
         batches = trainer.num_val_batches
         if self.monitor is not None and not sum(batches if isinstance(batches, list) else [batches]):
             self.monitor = None
@@ -137,8 +150,9 @@ class Checkpoint(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Save if a step or time trigger is due."""
-        if not _ends_round(trainer, pl_module, batch_idx):
-            return  # half a round's gradients are in no checkpoint
+        if trainer.global_step == self._steps_seen:
+            return  # gradients that wait for those of more batches are in no checkpoint
+        self._steps_seen = trainer.global_step
         if not self._is_due(trainer) or self._should_skip_saving_checkpoint(trainer):
             return
         if trainer.is_last_batch:

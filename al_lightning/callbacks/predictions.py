@@ -1,21 +1,37 @@
-"""Predictions as a csv file with class names."""
+"""Predictions as a csv file."""
 
 from __future__ import annotations
 
 import csv
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
 from torch import Tensor
 
-from al_lightning.data.base import ClassificationDataModule
-from al_lightning.modules.base import Classifier
+from al_lightning.targets.base import Target
+
+
+@runtime_checkable
+class Predicting(Protocol):
+    """A module whose predictions are those of a target kind."""
+
+    target: Target
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A data module whose samples to predict may have names."""
+
+    def sample_names(self) -> list[str] | None:
+        """Names of the samples to predict, or None for their numbers."""
 
 
 class PredictionWriter(pl.Callback):
-    """Writes one row a sample: its name or number, the predicted class and its calibrated probability.
+    """Writes one row per sample: its name or number, and what its target kind has for :attr:`Target.columns`.
+
+    For classes these are the predicted class and its calibrated probability.
 
     Rows go to a temporary file, which gets its name when the last batch is through.
 
@@ -39,7 +55,7 @@ class PredictionWriter(pl.Callback):
 
         Raises:
             FileExistsError: if there is already one of that name.
-            ValueError: with more than one process, whose rows would mix.
+            ValueError: with more than one process, whose rows would mix, or a module without a target.
         """
         if trainer.world_size > 1:
             raise ValueError(
@@ -50,12 +66,17 @@ class PredictionWriter(pl.Callback):
                 f"Expected to write predictions to a new file, but {self.path} exists. "
                 "Move it away or pass `--predictions.path`."
             )
+        if not isinstance(pl_module, Predicting):
+            raise ValueError(
+                f"Expected a module with a `target` that says what predictions look like, but got "
+                f"{type(pl_module).__name__}. Write its predictions with a callback of your own."
+            )
         data = getattr(trainer, "datamodule", None)
-        self._names = data.sample_names() if isinstance(data, ClassificationDataModule) else None
+        self._names = data.sample_names() if isinstance(data, Named) else None
         self._count = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self._partial, "w", newline="", encoding="utf-8")  # noqa: SIM115 (closed at the end)
-        csv.writer(self._file).writerow(["sample", "class", "probability"])
+        csv.writer(self._file).writerow(["sample", *pl_module.target.columns])
 
     def on_predict_batch_end(
         self,
@@ -66,15 +87,14 @@ class PredictionWriter(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Write one batch's rows; ``outputs`` are (B, K) probabilities."""
+        """Write one batch's rows; ``outputs`` are predictions (B, ...)."""
         assert self._file is not None
         assert isinstance(outputs, Tensor)
-        assert isinstance(pl_module, Classifier)
-        probability, label = outputs.cpu().max(-1)
+        assert isinstance(pl_module, Predicting)
         writer = csv.writer(self._file)
-        for value, k in zip(probability.tolist(), label.tolist()):
+        for row in pl_module.target.rows(outputs.cpu()):
             name = self._names[self._count] if self._names else self._count
-            writer.writerow([name, pl_module.class_names[k], f"{value:.4f}"])
+            writer.writerow([name, *(f"{value:.4f}" if isinstance(value, float) else value for value in row)])
             self._count += 1
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

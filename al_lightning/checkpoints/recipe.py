@@ -12,7 +12,14 @@ import inspect
 from typing import Any, ClassVar, TypeAlias
 
 from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse.typing import register_type
 from typing_extensions import Self
+
+from al_lightning.nn.vocabulary import Vocabulary
+from al_lightning.targets.base import Target
+
+# As ``list[str]``, jsonargparse would copy the whole list for every word in it: minutes for 30,000 words.
+register_type(Vocabulary, list, list, type_check=lambda value, _: isinstance(value, list))
 
 Recipe: TypeAlias = "dict[str, Any]"
 
@@ -35,6 +42,9 @@ def _plain(value: object) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, type):
         return {"class_path": _class_path(value)}
+    if isinstance(value, Target):
+        names = list(inspect.signature(type(value)).parameters)
+        return {"class_path": _class_path(type(value)), "init_args": {n: _plain(getattr(value, n)) for n in names}}
     if isinstance(value, functools.partial) and isinstance(value.func, type) and not value.args:
         return {"class_path": _class_path(value.func), "init_args": _plain(value.keywords)}
     raise NotPlainError(f"{value!r} is not made of plain types")
@@ -48,6 +58,8 @@ class Recorded:
 
     #: Arguments that say how to run, not what to build: never compared with a checkpoint's.
     run_time_arguments: ClassVar[frozenset[str]] = frozenset()
+    #: Lists of which a checkpoint's and a module's must be the same, such as a vocabulary.
+    matching_arguments: ClassVar[frozenset[str]] = frozenset()
     #: Arguments that a checkpoint does not even keep.
     unrecorded_arguments: ClassVar[frozenset[str]] = frozenset()
 

@@ -27,7 +27,7 @@ from al_lightning.cli.messages import explain, sentence
 from al_lightning.configs import find_config
 from al_lightning.data import ClassificationDataModule
 from al_lightning.experiments import reproduce as experiments
-from al_lightning.modules.base import Classifier
+from al_lightning.modules.base import SupervisedModule
 
 #: What a data module knows and a model needs: attributes linked into the model's arguments.
 LINKS = ("num_classes", "class_names", "vocabulary")
@@ -171,7 +171,7 @@ def _refuse_contradictions(path: str, key: str, kept: Recipe, asked: Recipe) -> 
             f"Expected --{key} to be {names[0]}, which {path} holds, but got {names[1]}. "
             f"Leave --{key} out, or name another checkpoint."
         )
-    run_time = Classifier.run_time_arguments | ClassificationDataModule.run_time_arguments
+    run_time = SupervisedModule.run_time_arguments | ClassificationDataModule.run_time_arguments
     for name, value in kept.get("init_args", {}).items():
         got = asked.get("init_args", {}).get(name)
         if name in run_time or _agrees(value, got):
@@ -257,7 +257,7 @@ def _run(args: list[str], cli_class: type[CLI]) -> CLI:
         # LightningCLI warns when it is given `args` while the process has arguments of its own (as under pytest).
         warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
         return cli_class(
-            Classifier,
+            SupervisedModule,
             pl.LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,

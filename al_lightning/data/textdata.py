@@ -232,6 +232,10 @@ class TextDataModule(ClassificationDataModule[TextBatch]):
         """``(x, y)``: tokens (B, T) int64 and labels (B,) int64; text needs no further work."""
         return batch.tokens, batch.labels
 
+    def on_after_batch_transfer(self, batch: TextBatch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """Called by Lightning on every batch, on its device."""
+        return self.prepare(batch)
+
     def sample_names(self) -> list[str] | None:
         """The predicted texts, if they stem from a file."""
         return self._names

@@ -1,10 +1,12 @@
 """LightningModules: AL and BP, and every architecture with both siblings."""
 
-from al_lightning.modules.al import ALModule, ALOptions
-from al_lightning.modules.bp import BPModule, BPOptions
+from al_lightning.modules.al import ALModule
+from al_lightning.modules.bp import BPModule
 from al_lightning.modules.cnn import CNNAL, CNNBP
+from al_lightning.modules.converted import ConvertedAL, ConvertedBP
 from al_lightning.modules.lstm import LSTMAL, LSTMBP
 from al_lightning.modules.mlp import MLPAL, MLPBP
+from al_lightning.modules.options import ALOptions, BPOptions, ConvertedOptions
 from al_lightning.modules.resnet import ResNetAL, ResNetBP
 from al_lightning.modules.transformer import TransformerAL, TransformerBP
 from al_lightning.modules.vgg import VGGAL, VGGBP
@@ -22,6 +24,9 @@ __all__ = [
     "ALOptions",
     "BPModule",
     "BPOptions",
+    "ConvertedAL",
+    "ConvertedBP",
+    "ConvertedOptions",
     "ResNetAL",
     "ResNetBP",
     "TransformerAL",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
-import torch
 from torch import nn
 from typing_extensions import Unpack
 
-from al_lightning.modules.al import ALModule, ALOptions
-from al_lightning.modules.bp import BPModule, BPOptions
-from al_lightning.nn.bridges import BridgeKind
-from al_lightning.nn.convert import TargetActivation, to_al_layers
+from al_lightning.modules.converted import ConvertedAL, ConvertedBP
+from al_lightning.modules.options import BPOptions, ConvertedOptions
 from al_lightning.nn.image_units import Activation, Norm, check_image, conv_unit, dense_head, initialise
-from al_lightning.nn.layer import ReconstructionLoss
 
 #: (channels, stride) of the 8 convolutions.
 CONVOLUTIONS = ((32, 1), (32, 1), (32, 1), (32, 2), (64, 1), (64, 1), (64, 1), (64, 2))
@@ -54,65 +51,44 @@ def cnn_blocks(
     return blocks
 
 
-class CNNAL(ALModule):
+class CNNAL(ConvertedAL):
     """The paper's CNN by Associated Learning.
 
     With ``norm=None``, ``bridge="paper"`` and 32x32x3 images it is the published network: 80,518,122 parameters
     in training, 5,929,962 on the full inference path. Strided convolutions pad both sides by one.
 
     Args:
-        num_classes: K.
+        num_classes: K; None with a ``target`` of another kind.
         in_channels: channels of the images.
         image_size: height and width of the images, a multiple of 4.
         cuts: AL layers: 4 of two convolutions, or 8 of one.
-        bridge: ``"lean"`` (pool to 4x4, one Linear) or ``"paper"`` (flatten, two sigmoid layers, 5N and N).
         norm: ``"batch"`` or None.
         activation: after every convolution; published: ``"elu"``.
         target_dim: N, width of every encoded target.
-        target_activation: of g and h; published: ``"sigmoid"``.
-        score_activation: of ``h_1``; linear if None; published: ``"sigmoid"``.
-        detach_target: stop the associated loss at g.
-        reconstruction_loss: the first layer's, ``"mse"`` or ``"cross_entropy"``.
-        options: see :class:`~al_lightning.ALModule`.
+        options: see :class:`~al_lightning.ConvertedAL` and :class:`~al_lightning.ALModule`.
     """
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None = None,
         in_channels: int = 3,
         image_size: int = 32,
         *,
         cuts: Literal[4, 8] = 4,
-        bridge: BridgeKind = "lean",
         norm: Norm | None = "batch",
         activation: Activation = "elu",
         target_dim: int = 256,
-        target_activation: TargetActivation = "tanh",
-        score_activation: TargetActivation | None = None,
-        detach_target: bool = True,
-        reconstruction_loss: ReconstructionLoss = "cross_entropy",
-        **options: Unpack[ALOptions],
+        **options: Unpack[ConvertedOptions],
     ) -> None:
-        layers = to_al_layers(
-            cnn_blocks(in_channels, image_size, norm=norm, activation=activation, cuts=cuts),
-            num_classes,
-            torch.zeros(1, in_channels, image_size, image_size),
-            target_dim,
-            bridge=bridge,
-            target_activation=target_activation,
-            score_activation=score_activation,
-            detach_target=detach_target,
-            reconstruction_loss=reconstruction_loss,
-        )
-        super().__init__(layers, num_classes, **options)
-        self.input_shape = (in_channels, image_size, image_size)
+        blocks = cnn_blocks(in_channels, image_size, norm=norm, activation=activation, cuts=cuts)
+        super().__init__(blocks, num_classes, in_channels, image_size, target_dim=target_dim, **options)
 
 
-class CNNBP(BPModule):
+class CNNBP(ConvertedBP):
     """The paper's CNN by backpropagation; ``norm=None, activation="relu"`` is the published one (5,929,962).
 
     Args:
-        num_classes: K.
+        num_classes: K; None with a ``target`` of another kind.
         in_channels: channels of the images.
         image_size: height and width of the images, a multiple of 4.
         norm: ``"batch"`` or None, in trunk and head.
@@ -122,7 +98,7 @@ class CNNBP(BPModule):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None = None,
         in_channels: int = 3,
         image_size: int = 32,
         *,
@@ -130,9 +106,7 @@ class CNNBP(BPModule):
         activation: Activation = "elu",
         **options: Unpack[BPOptions],
     ) -> None:
-        trunk = cnn_blocks(in_channels, image_size, norm=norm, activation=activation)
-        features = CONVOLUTIONS[-1][0] * (image_size // 4) ** 2
-        head = dense_head([features, *HEAD], num_classes, norm=norm, activation=activation)
-        initialise(head)
-        super().__init__(nn.Sequential(*trunk, head), num_classes, **options)
-        self.input_shape = (in_channels, image_size, image_size)
+        blocks = cnn_blocks(in_channels, image_size, norm=norm, activation=activation)
+        dims = [CONVOLUTIONS[-1][0] * (image_size // 4) ** 2, *HEAD]
+        head = functools.partial(dense_head, dims, norm=norm, activation=activation)
+        super().__init__(blocks, head, num_classes, in_channels, image_size, **options)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from al_lightning.modules.al import ALModule, ALOptions
-from al_lightning.modules.bp import BPModule, BPOptions
-from al_lightning.nn.bridges import BridgeKind
-from al_lightning.nn.convert import TargetActivation, to_al_layers
+from al_lightning.modules.converted import ConvertedAL, ConvertedBP
+from al_lightning.modules.options import BPOptions, ConvertedOptions
 from al_lightning.nn.image_units import Activation, Norm, activate, check_image, conv_unit, initialise
-from al_lightning.nn.layer import ReconstructionLoss
 
 #: Channels of the three stages; the second and third halve the map.
 STAGES = (16, 32, 64)
@@ -88,64 +84,48 @@ def resnet_blocks(
     return blocks
 
 
-class ResNetAL(ALModule):
+def _pooled_linear(width: int) -> nn.Module:
+    """Global average pooling and one Linear."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(STAGES[-1], width))
+
+
+class ResNetAL(ConvertedAL):
     """ResNet-20/32 by Associated Learning.
 
     Args:
-        num_classes: K.
+        num_classes: K; None with a ``target`` of another kind.
         in_channels: channels of the images.
         image_size: height and width of the images, a multiple of 4.
         depth: 6n + 2 weight layers, such as 20 or 32.
         cuts: one AL layer a ``"stage"`` (3) or one a residual ``"block"`` (9 for ResNet-20).
-        bridge: ``"lean"`` (pool to 4x4, one Linear) or ``"paper"`` (flatten, two sigmoid layers, 5N and N).
         norm: ``"batch"`` or None.
         activation: after every convolution and every sum.
         target_dim: N, width of every encoded target.
-        target_activation: of g and h.
-        score_activation: of ``h_1``; linear if None.
-        detach_target: stop the associated loss at g.
-        reconstruction_loss: the first layer's, ``"mse"`` or ``"cross_entropy"``.
-        options: see :class:`~al_lightning.ALModule`.
+        options: see :class:`~al_lightning.ConvertedAL` and :class:`~al_lightning.ALModule`.
     """
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None = None,
         in_channels: int = 3,
         image_size: int = 32,
         *,
         depth: int = 20,
         cuts: Literal["stage", "block"] = "stage",
-        bridge: BridgeKind = "lean",
         norm: Norm | None = "batch",
         activation: Activation = "elu",
         target_dim: int = 128,
-        target_activation: TargetActivation = "tanh",
-        score_activation: TargetActivation | None = None,
-        detach_target: bool = True,
-        reconstruction_loss: ReconstructionLoss = "cross_entropy",
-        **options: Unpack[ALOptions],
+        **options: Unpack[ConvertedOptions],
     ) -> None:
-        layers = to_al_layers(
-            resnet_blocks(in_channels, image_size, depth=depth, norm=norm, activation=activation, cuts=cuts),
-            num_classes,
-            torch.zeros(1, in_channels, image_size, image_size),
-            target_dim,
-            bridge=bridge,
-            target_activation=target_activation,
-            score_activation=score_activation,
-            detach_target=detach_target,
-            reconstruction_loss=reconstruction_loss,
-        )
-        super().__init__(layers, num_classes, **options)
-        self.input_shape = (in_channels, image_size, image_size)
+        blocks = resnet_blocks(in_channels, image_size, depth=depth, norm=norm, activation=activation, cuts=cuts)
+        super().__init__(blocks, num_classes, in_channels, image_size, target_dim=target_dim, **options)
 
 
-class ResNetBP(BPModule):
+class ResNetBP(ConvertedBP):
     """ResNet-20/32 by backpropagation: the same trunk, global average pooling and one Linear.
 
     Args:
-        num_classes: K.
+        num_classes: K; None with a ``target`` of another kind.
         in_channels: channels of the images.
         image_size: height and width of the images, a multiple of 4.
         depth: 6n + 2 weight layers, such as 20 or 32.
@@ -156,7 +136,7 @@ class ResNetBP(BPModule):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None = None,
         in_channels: int = 3,
         image_size: int = 32,
         *,
@@ -165,7 +145,5 @@ class ResNetBP(BPModule):
         activation: Activation = "elu",
         **options: Unpack[BPOptions],
     ) -> None:
-        trunk = resnet_blocks(in_channels, image_size, depth=depth, norm=norm, activation=activation)
-        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(STAGES[-1], num_classes))
-        super().__init__(nn.Sequential(*trunk, head), num_classes, **options)
-        self.input_shape = (in_channels, image_size, image_size)
+        blocks = resnet_blocks(in_channels, image_size, depth=depth, norm=norm, activation=activation)
+        super().__init__(blocks, _pooled_linear, num_classes, in_channels, image_size, **options)

@@ -1,127 +1,64 @@
-"""What text networks share: raw text as input, and the vocabulary that a checkpoint keeps."""
+"""Text networks from their embedding and blocks: by Associated Learning, and by backpropagation with a head."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_info
-from torch import Tensor
+from torch import nn
+from typing_extensions import Unpack
 
-from al_lightning.modules.base import Batch, Classifier
-from al_lightning.nn import vocabulary as text
+from al_lightning.callbacks.text_report import TextReport
+from al_lightning.modules.al import ALModule
+from al_lightning.modules.base import SupervisedModule
+from al_lightning.modules.bp import BPModule
+from al_lightning.modules.options import ALOptions, BPOptions
+from al_lightning.nn.bridges import BridgeKind
+from al_lightning.nn.convert import TargetActivation, associate
 from al_lightning.nn.embedding import TokenEmbedding
-from al_lightning.nn.sequence import Tokens
-from al_lightning.optim import LazyAdam
+from al_lightning.nn.inputs import TokenCheck
+from al_lightning.nn.layer import ReconstructionLoss
+from al_lightning.nn.sequence import Pool, Pooling, sequence_bridge
+from al_lightning.nn.vocabulary import TextEncoder
+from al_lightning.targets.classes import as_target
+
+#: Texts that are predicted at a time.
+PREDICTED = 64
 
 
-class TextClassifier(Classifier):
-    """Abstract part of every text network: ``x`` is (B, T) int64 tokens, right-padded with 0.
+class TextModule(SupervisedModule):
+    """Abstract part of every text network: ``x`` is tokens (B, T) int64, right-padded with 0, or ``Tokens``.
 
     With the data's vocabulary, which checkpoints keep as plain strings, raw text can be predicted.
     """
 
     # Where a network starts from is in its weights afterwards; the file may be gone.
-    run_time_arguments: ClassVar[frozenset[str]] = Classifier.run_time_arguments | {"glove"}
-    unrecorded_arguments: ClassVar[frozenset[str]] = Classifier.unrecorded_arguments | {"glove"}
+    run_time_arguments: ClassVar[frozenset[str]] = SupervisedModule.run_time_arguments | {"glove"}
+    unrecorded_arguments: ClassVar[frozenset[str]] = SupervisedModule.unrecorded_arguments | {"glove"}
+    # With another vocabulary every word would mean another.
+    matching_arguments: ClassVar[frozenset[str]] = frozenset({"vocabulary"})
 
     #: Words, ``<pad>`` and ``<unk>`` first; None if only their number is known.
     vocabulary: list[str] | None = None
     vocab_size: int
-    _found: Tensor | None = None
-    _sparse: bool = False
 
-    def set_vocabulary(self, embedding: TokenEmbedding, vocabulary: Sequence[str] | None) -> None:
-        """Say which tokens there are."""
+    def read_text(self, embedding: TokenEmbedding, vocabulary: Sequence[str] | None) -> None:
+        """Say which tokens there are; called once, by a constructor."""
         self.vocab_size = embedding.embedding.num_embeddings
-        self._found = embedding.found
-        self._sparse = embedding.embedding.sparse
         self.vocabulary = None if vocabulary is None else list(vocabulary)
+        self.input_check = TokenCheck(self.vocab_size)
+        self.own_callbacks.append(TextReport(embedding.found))
 
-    def check_input(self, x: Tensor | Tokens) -> None:
-        """Refuse what cannot be tokens.
-
-        Raises:
-            ValueError: if shape or type are others; on the CPU, where looking is free, also if a token is
-                outside ``0..vocab_size-1`` or a text is not right-padded.
-        """
-        x = x.tokens if isinstance(x, Tokens) else x
-        if x.ndim != 2 or x.dtype != torch.long or x.shape[1] == 0:
-            raise ValueError(
-                f"Expected tokens of shape (B, T) and type int64, T at least 1, but got {tuple(x.shape)} of {x.dtype}. "
-                "Use a text data module, or `predict_text` for raw text."
-            )
-        if x.device.type != "cpu" or x.numel() == 0:
-            return
-        if int(x.min()) < 0 or int(x.max()) >= self.vocab_size:
-            wrong = int(x.min()) if int(x.min()) < 0 else int(x.max())
-            raise ValueError(
-                f"Expected tokens in 0..{self.vocab_size - 1}, because vocab_size={self.vocab_size}, but got {wrong}. "
-                "Encode the text with the vocabulary that the network was built for."
-            )
-        padded = x == text.PAD
-        if bool((padded[:, :-1] & ~padded[:, 1:]).any()):
-            raise ValueError(
-                "Expected texts padded with 0 on the right, but got a 0 before another token. "
-                "Move the padding to the end."
-            )
-
-    def setup(self, stage: str) -> None:
-        """Say which share of the training text starts from word vectors of a file."""
-        super().setup(stage)
-        if stage != "fit" or self._found is None:
-            return
-        counts = getattr(getattr(self.trainer, "datamodule", None), "word_counts", None)
-        if counts is not None:
-            tokens = float(counts[self._found].sum() / counts.sum())
-            words = float(self._found[len(text.SPECIALS) :].float().mean())
-            rank_zero_info(f"Word vectors of the file: {tokens:.1%} of the training tokens, {words:.1%} of the words.")
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights that were trained with another vocabulary: every word would mean another.
-
-        Raises:
-            ValueError: naming the first word that differs.
-        """
-        super().on_load_checkpoint(checkpoint)
-        model = checkpoint.get("al_lightning", {}).get("model") or {}
-        kept = model.get("init_args", {}).get("vocabulary")
-        if kept is not None and self.vocabulary is not None and list(kept) != self.vocabulary:
-            token = next(n for n, (a, b) in enumerate(zip(kept, self.vocabulary)) if a != b)
-            raise ValueError(
-                f"Expected the vocabulary that the checkpoint was trained with, but token {token} is "
-                f"{self.vocabulary[token]!r} instead of {kept[token]!r}. Leave the data's arguments to the checkpoint, "
-                "or pass its `vocabulary` to the data module."
-            )
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Log which share of the tokens is padding.
-
-        Raises:
-            ValueError: if the embedding's gradients are sparse and an optimizer cannot read them.
-        """
-        if batch_idx == 0 and self._sparse:
-            dense = (torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam, torch.optim.RMSprop)
-            for optimizer in self.trainer.optimizers:
-                if isinstance(optimizer, dense) and not isinstance(optimizer, LazyAdam):
-                    raise ValueError(
-                        "Expected an optimizer that reads sparse gradients, because sparse_embedding=True, but got "
-                        f"{type(optimizer).__name__}. Set `optimizer` to al_lightning.optim.LazyAdam."
-                    )
-        x = batch[0].tokens if isinstance(batch[0], Tokens) else batch[0]
-        padding = (x == text.PAD).float().mean()
-        self.log("train_padding", padding, on_step=False, on_epoch=True, batch_size=x.numel(), sync_dist=True)
-
-    def predict_text(self, texts: Sequence[str], max_length: int = 1000) -> list[tuple[str, float]]:
-        """Class name and calibrated probability of each text.
+    def predict_text(self, texts: Sequence[str], max_length: int = 1000) -> list[tuple[str | float, ...]]:
+        """What the network says of each text: for classes, name and calibrated probability.
 
         Args:
             texts: raw texts; an empty one is predicted too.
             max_length: most tokens of one text; the rest is cut off.
 
         Returns:
-            One (class name, probability) a text, in order. Computed in evaluation mode, without gradients.
+            One tuple per text, in order. Computed in evaluation mode, without gradients.
 
         Raises:
             ValueError: if the network does not know its vocabulary.
@@ -134,16 +71,94 @@ class TextClassifier(Classifier):
                 "Expected a network that knows its vocabulary, but this was built from `vocab_size` alone. "
                 "Pass `vocabulary` when building it."
             )
-        encode = text.TextEncoder(self.vocabulary, max_length)
+        encode = TextEncoder(self.vocabulary, max_length)
         was_training = self.training
         self.eval()
-        results: list[tuple[str, float]] = []
+        results: list[tuple[str | float, ...]] = []
         try:
             with torch.no_grad():
-                for start in range(0, len(texts), 64):
-                    x = encode(texts[start : start + 64]).to(self.device)
-                    values, labels = self.probabilities(self(x)).max(-1)
-                    results += [(self.class_names[k], p) for k, p in zip(labels.tolist(), values.tolist())]
+                for start in range(0, len(texts), PREDICTED):
+                    x = encode(texts[start : start + PREDICTED]).to(self.device)
+                    results += self.target.rows(self.predictions(self(x)))
         finally:
             self.train(was_training)
         return results
+
+
+class TextAL(TextModule, ALModule):
+    """An embedding and blocks over sequences, each an AL layer.
+
+    Args:
+        embedding: AL layer 1.
+        blocks: the encoders ``f_2 .. f_L`` in order.
+        bridges: how the bridge of each layer, the embedding's first, pools its sequence, and from how many features.
+        num_classes: K; None with a ``target`` of another kind.
+        vocabulary: words, ``<pad>`` and ``<unk>`` first, or None.
+        target_dim: N, width of every encoded target (Tables 7 and 8: 128).
+        bridge: ``"lean"`` (Linear) or ``"paper"`` (Linear and tanh).
+        target_activation: of g and h.
+        score_activation: of ``h_1``; linear if None.
+        detach_target: stop the associated loss at g.
+        reconstruction_loss: the first layer's; the target's own if None: ``"cross_entropy"`` for classes, which may
+            also be learned by ``"mse"``.
+        options: see :class:`~al_lightning.ALModule`.
+    """
+
+    def __init__(
+        self,
+        embedding: TokenEmbedding,
+        blocks: Sequence[nn.Module],
+        bridges: Sequence[tuple[Pooling, int]],
+        num_classes: int | None,
+        vocabulary: Sequence[str] | None,
+        *,
+        target_dim: int = 128,
+        bridge: BridgeKind = "lean",
+        target_activation: TargetActivation = "tanh",
+        score_activation: TargetActivation | None = None,
+        detach_target: bool = True,
+        reconstruction_loss: ReconstructionLoss | None = None,
+        **options: Unpack[ALOptions],
+    ) -> None:
+        target = as_target(num_classes, options.get("class_names"), options.get("target"))
+        layers = associate(
+            [embedding, *blocks],
+            [sequence_bridge(bridge, pooling, features, target_dim) for pooling, features in bridges],
+            target.width,
+            target_dim,
+            target_activation=target_activation,
+            score_activation=score_activation,
+            detach_target=detach_target,
+            reconstruction_loss=target.reconstruction(reconstruction_loss),
+        )
+        super().__init__(layers, num_classes, **options)
+        self.read_text(embedding, vocabulary)
+
+
+class TextBP(TextModule, BPModule):
+    """An embedding, blocks over sequences and a head, trained end to end.
+
+    Args:
+        embedding: tokens to vectors.
+        blocks: the rest of the trunk, in order.
+        pooling: how the last sequence becomes a vector.
+        head: builds the rest of the network for a number of scores: from that vector to (B, width).
+        num_classes: K; None with a ``target`` of another kind.
+        vocabulary: words, ``<pad>`` and ``<unk>`` first, or None.
+        options: see :class:`~al_lightning.BPModule`.
+    """
+
+    def __init__(
+        self,
+        embedding: TokenEmbedding,
+        blocks: Sequence[nn.Module],
+        pooling: Pooling,
+        head: Callable[[int], nn.Module],
+        num_classes: int | None,
+        vocabulary: Sequence[str] | None,
+        **options: Unpack[BPOptions],
+    ) -> None:
+        target = as_target(num_classes, options.get("class_names"), options.get("target"))
+        net = nn.Sequential(embedding, *blocks, Pool(pooling), head(target.width))
+        super().__init__(net, num_classes, **options)
+        self.read_text(embedding, vocabulary)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
-import torch
 from torch import nn
 from typing_extensions import Unpack
 
-from al_lightning.modules.al import ALModule, ALOptions
-from al_lightning.modules.bp import BPModule, BPOptions
-from al_lightning.nn.bridges import BridgeKind
-from al_lightning.nn.convert import TargetActivation, to_al_layers
+from al_lightning.modules.converted import ConvertedAL, ConvertedBP
+from al_lightning.modules.options import BPOptions, ConvertedOptions
 from al_lightning.nn.image_units import (
     Activation,
     Norm,
@@ -21,7 +19,6 @@ from al_lightning.nn.image_units import (
     dense_unit,
     initialise,
 )
-from al_lightning.nn.layer import ReconstructionLoss
 
 #: (channels, whether a 2x2 max-pooling follows) of the 6 convolutions.
 CONVOLUTIONS = ((128, False), (256, True), (256, False), (512, True), (512, True), (512, True))
@@ -32,7 +29,7 @@ AL_DENSE = 1024
 
 
 def vgg_blocks(
-    in_channels: int, image_size: int, *, norm: Norm | None, activation: Activation, per_block: Literal[1, 2] = 2
+    in_channels: int, image_size: int, *, norm: Norm | None, activation: Activation, cuts: Literal[4, 8] = 4
 ) -> list[nn.Module]:
     """The trunk of both siblings, (B, C, H, W) to (B, 512, H/16, W/16).
 
@@ -41,7 +38,7 @@ def vgg_blocks(
         image_size: H = W, a multiple of 16.
         norm: ``"batch"`` or None.
         activation: after every convolution.
-        per_block: convolutions in a block.
+        cuts: AL layers of the whole network: 4 with two convolutions per block, or 8 with one.
 
     Returns:
         The blocks, in order.
@@ -49,12 +46,15 @@ def vgg_blocks(
     Raises:
         ValueError: if an argument is out of its range.
     """
+    if cuts not in (4, 8):
+        raise ValueError(f"Expected `cuts` to be 4 or 8, but got {cuts}.")
     check_image(in_channels, image_size, multiple=16)
     units, inputs = [], in_channels
     for channels, pooled in CONVOLUTIONS:
         unit = conv_unit(inputs, channels, norm=norm, activation=activation)
         units.append([*unit, nn.MaxPool2d(2)] if pooled else unit)
         inputs = channels
+    per_block = 8 // cuts
     groups = [units[i : i + per_block] for i in range(0, len(units), per_block)]
     blocks: list[nn.Module] = [nn.Sequential(*(part for unit in group for part in unit)) for group in groups]
     initialise(*blocks)
@@ -65,7 +65,18 @@ def _features(image_size: int) -> int:
     return CONVOLUTIONS[-1][0] * (image_size // 16) ** 2
 
 
-class VGGAL(ALModule):
+def vgg_dense(image_size: int, *, norm: Norm | None, activation: Activation, cuts: Literal[4, 8]) -> list[nn.Module]:
+    """What follows the trunk under AL: two dense layers of 1024 units, as one block or as two."""
+    first = [nn.Flatten(), *dense_unit(_features(image_size), AL_DENSE, norm=norm, activation=activation)]
+    second = dense_unit(AL_DENSE, AL_DENSE, norm=norm, activation=activation)
+    blocks: list[nn.Module] = (
+        [nn.Sequential(*first, *second)] if cuts == 4 else [nn.Sequential(*first), nn.Sequential(*second)]
+    )
+    initialise(*blocks)
+    return blocks
+
+
+class VGGAL(ConvertedAL):
     """The paper's VGG by Associated Learning; its last AL layer is two dense layers of 1024.
 
     With ``norm=None`` and ``bridge="paper"`` it is the published network: about 164.36 M parameters in training,
@@ -73,68 +84,38 @@ class VGGAL(ALModule):
     table has no reading for 28).
 
     Args:
-        num_classes: K.
+        num_classes: K; None with a ``target`` of another kind.
         in_channels: channels of the images.
         image_size: height and width of the images, a multiple of 16.
         cuts: AL layers: 4, or 8 of one convolution or dense layer each.
-        bridge: ``"lean"`` (pool to 4x4, one Linear) or ``"paper"`` (flatten, two sigmoid layers, 5N and N).
         norm: ``"batch"`` or None.
         activation: after every hidden layer; published: ``"elu"``.
         target_dim: N, width of every encoded target.
-        target_activation: of g and h; published: ``"sigmoid"``.
-        score_activation: of ``h_1``; linear if None; published: ``"sigmoid"``.
-        detach_target: stop the associated loss at g.
-        reconstruction_loss: the first layer's, ``"mse"`` or ``"cross_entropy"``.
-        options: see :class:`~al_lightning.ALModule`.
+        options: see :class:`~al_lightning.ConvertedAL` and :class:`~al_lightning.ALModule`.
     """
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None = None,
         in_channels: int = 3,
         image_size: int = 32,
         *,
         cuts: Literal[4, 8] = 4,
-        bridge: BridgeKind = "lean",
         norm: Norm | None = "batch",
         activation: Activation = "elu",
         target_dim: int = 300,
-        target_activation: TargetActivation = "tanh",
-        score_activation: TargetActivation | None = None,
-        detach_target: bool = True,
-        reconstruction_loss: ReconstructionLoss = "cross_entropy",
-        **options: Unpack[ALOptions],
+        **options: Unpack[ConvertedOptions],
     ) -> None:
-        if cuts not in (4, 8):
-            raise ValueError(f"Expected `cuts` to be 4 or 8, but got {cuts}.")
-        trunk = vgg_blocks(in_channels, image_size, norm=norm, activation=activation, per_block=2 if cuts == 4 else 1)
-        first = [
-            nn.Flatten(),
-            *dense_unit(_features(image_size), AL_DENSE, norm=norm, activation=activation),
-        ]
-        second = dense_unit(AL_DENSE, AL_DENSE, norm=norm, activation=activation)
-        dense = [nn.Sequential(*first, *second)] if cuts == 4 else [nn.Sequential(*first), nn.Sequential(*second)]
-        initialise(*dense)
-        layers = to_al_layers(
-            [*trunk, *dense],
-            num_classes,
-            torch.zeros(1, in_channels, image_size, image_size),
-            target_dim,
-            bridge=bridge,
-            target_activation=target_activation,
-            score_activation=score_activation,
-            detach_target=detach_target,
-            reconstruction_loss=reconstruction_loss,
-        )
-        super().__init__(layers, num_classes, **options)
-        self.input_shape = (in_channels, image_size, image_size)
+        blocks = vgg_blocks(in_channels, image_size, norm=norm, activation=activation, cuts=cuts)
+        blocks += vgg_dense(image_size, norm=norm, activation=activation, cuts=cuts)
+        super().__init__(blocks, num_classes, in_channels, image_size, target_dim=target_dim, **options)
 
 
-class VGGBP(BPModule):
+class VGGBP(ConvertedBP):
     """The paper's VGG by backpropagation; ``activation="relu"`` is the published one (10.60 M parameters).
 
     Args:
-        num_classes: K.
+        num_classes: K; None with a ``target`` of another kind.
         in_channels: channels of the images.
         image_size: height and width of the images, a multiple of 16.
         norm: ``"batch"`` or None, in trunk and head.
@@ -144,7 +125,7 @@ class VGGBP(BPModule):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None = None,
         in_channels: int = 3,
         image_size: int = 32,
         *,
@@ -152,8 +133,6 @@ class VGGBP(BPModule):
         activation: Activation = "elu",
         **options: Unpack[BPOptions],
     ) -> None:
-        trunk = vgg_blocks(in_channels, image_size, norm=norm, activation=activation)
-        head = dense_head([_features(image_size), *HEAD], num_classes, norm=norm, activation=activation)
-        initialise(head)
-        super().__init__(nn.Sequential(*trunk, head), num_classes, **options)
-        self.input_shape = (in_channels, image_size, image_size)
+        blocks = vgg_blocks(in_channels, image_size, norm=norm, activation=activation)
+        head = functools.partial(dense_head, [_features(image_size), *HEAD], norm=norm, activation=activation)
+        super().__init__(blocks, head, num_classes, in_channels, image_size, **options)

@@ -41,13 +41,13 @@ def to_al_layers(
 ) -> list[ALLayer]:
     """Give every block a bridge, a target encoder and a target decoder (Algorithm 1).
 
-    ``g_i`` and ``h_i`` are Linear + activation; ``h_1`` returns to the classes and is linear unless
+    ``g_i`` and ``h_i`` are Linear + activation; ``h_1`` returns to ``t_0`` and is linear unless
     ``score_activation`` says otherwise. Shapes are found by running the example through the blocks once, in
     evaluation mode, so that no statistics move.
 
     Args:
         blocks: the encoders ``f_1 .. f_L`` in order; each must return features (B, C, H, W) or (B, D).
-        num_classes: K.
+        num_classes: K, or the ``width`` of another target kind.
         example_input: a batch of any size, with the shape and dtype that training will use.
         target_dim: N, the width of every ``t_i`` (the autoencoders are overcomplete, section 6.9).
         bridge: ``"lean"`` or ``"paper"``, see :func:`~al_lightning.nn.bridges.make_bridge`.
@@ -94,7 +94,7 @@ def to_al_layers(
 def associate(
     blocks: Sequence[nn.Module] | nn.Sequential,
     bridges: Sequence[nn.Module],
-    num_classes: int,
+    width: int,
     target_dim: int = 128,
     *,
     target_activation: TargetActivation = "tanh",
@@ -109,7 +109,7 @@ def associate(
     Args:
         blocks: the encoders ``f_1 .. f_L`` in order.
         bridges: ``b_1 .. b_L``, each from its block's state to (B, target_dim).
-        num_classes: K.
+        width: of the target ``t_0`` and of the scores; K for classes.
         target_dim: N, the width of every ``t_i``.
         target_activation: see :func:`to_al_layers`.
         score_activation: see :func:`to_al_layers`.
@@ -131,18 +131,18 @@ def associate(
     if len(bridges) != len(blocks):
         raise ValueError(f"Expected one bridge for each of the {len(blocks)} blocks, but got {len(bridges)}.")
     layers: list[ALLayer] = []
-    width = num_classes
+    previous = width
     for number, (block, bridge) in enumerate(zip(blocks, bridges), 1):
         first = number == 1
         layers.append(
             ALLayer(
                 f=block,
                 b=bridge,
-                g=_target_function(width, target_dim, target_activation),
-                h=_target_function(target_dim, width, score_activation if first else target_activation),
+                g=_target_function(previous, target_dim, target_activation),
+                h=_target_function(target_dim, previous, score_activation if first else target_activation),
                 reconstruction_loss=reconstruction_loss if first else "mse",
                 detach_target=detach_target,
             )
         )
-        width = target_dim
+        previous = target_dim
     return layers

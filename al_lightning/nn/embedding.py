@@ -27,14 +27,13 @@ class TokenEmbedding(nn.Module):
         dim: D.
         vectors: (V, D) start values; drawn at scale 0.1 if None.
         dropout: share of features that training sets to zero.
-        sparse: make gradients that hold the rows of a batch's words only, for an optimizer that reads them.
     """
 
-    def __init__(self, vocab_size: int, dim: int, vectors: Tensor | None, dropout: float, sparse: bool) -> None:
+    def __init__(self, vocab_size: int, dim: int, vectors: Tensor | None, dropout: float) -> None:
         super().__init__()
         #: (V,) bool, which words started from a file's vector; None without a file.
         self.found: Tensor | None = None
-        self.embedding = nn.Embedding(vocab_size, dim, padding_idx=text.PAD, sparse=sparse)
+        self.embedding = nn.Embedding(vocab_size, dim, padding_idx=text.PAD)
         self.dropout = nn.Dropout(dropout)
         with torch.no_grad():
             if vectors is None:
@@ -61,7 +60,6 @@ def make_embedding(
     glove: str | None,
     dim: int,
     dropout: float,
-    sparse: bool,
 ) -> TokenEmbedding:
     """The embedding that both siblings of a network share.
 
@@ -71,7 +69,6 @@ def make_embedding(
         glove: file of word vectors; see :func:`~al_lightning.nn.vocabulary.load_vectors`.
         dim: D.
         dropout: on the vectors, in training.
-        sparse: see :class:`TokenEmbedding`.
 
     Raises:
         ValueError: if neither size nor vocabulary is known, they differ, or an argument is out of its range.
@@ -94,10 +91,10 @@ def make_embedding(
     if not 0 <= dropout < 1:
         raise ValueError(f"Expected `dropout` to be in [0, 1), but got {dropout}.")
     if glove is None:
-        return TokenEmbedding(size, dim, None, dropout, sparse)
+        return TokenEmbedding(size, dim, None, dropout)
     if vocabulary is None:
         raise ValueError("Expected a `vocabulary` beside `glove`, to know which vectors to take. Pass the data's.")
     vectors = text.load_vectors(glove, vocabulary, dim)
-    embedding = TokenEmbedding(size, dim, vectors.rows, dropout, sparse)
+    embedding = TokenEmbedding(size, dim, vectors.rows, dropout)
     embedding.found = vectors.found
     return embedding

@@ -46,10 +46,12 @@ def dense_unit(inputs: int, outputs: int, *, norm: Norm | None, activation: Acti
     return [nn.Linear(inputs, outputs), *([nn.BatchNorm1d(outputs)] if norm else []), activate(activation)]
 
 
-def dense_head(dims: Sequence[int], num_classes: int, *, norm: Norm | None, activation: Activation) -> nn.Sequential:
-    """The classifier of a BP network: dense units through ``dims``, then logits."""
+def dense_head(dims: Sequence[int], width: int, *, norm: Norm | None, activation: Activation) -> nn.Sequential:
+    """The head of a BP network, initialised: dense units through ``dims``, then scores (B, width)."""
     units = [m for a, b in pairwise(dims) for m in dense_unit(a, b, norm=norm, activation=activation)]
-    return nn.Sequential(nn.Flatten(), *units, nn.Linear(dims[-1], num_classes))
+    head = nn.Sequential(nn.Flatten(), *units, nn.Linear(dims[-1], width))
+    initialise(head)
+    return head
 
 
 def check_image(in_channels: int, image_size: int, multiple: int) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from jsonargparse.typing import register_type
 from torch import Tensor
 from torchtext.data.utils import get_tokenizer
 from torchtext.vocab import Vocab
@@ -35,7 +34,6 @@ else:
         As ``list[str]``, jsonargparse copies the whole list for every word in it: minutes for 30,000 words.
         """
 
-    register_type(Vocabulary, list, list, type_check=lambda value, _: isinstance(value, list))
 
 _basic_english = get_tokenizer("basic_english")
 

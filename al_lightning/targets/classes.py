@@ -1,31 +1,45 @@
-"""Target kinds: what a label becomes for AL, and how scores are read. Classes are the first kind."""
+"""Classes: one label out of K."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
-from torchmetrics.utilities import dim_zero_cat
 
 from al_lightning.nn.layer import precise
+from al_lightning.targets.base import Target
+from al_lightning.targets.temperature import Temperatures
 
 
-class ClassTarget:
-    """One label out of K exclusive classes.
+class ClassTarget(Target):
+    """One label out of K exclusive classes; ``t_0`` is one-hot.
 
     Args:
         num_classes: K, at least 2.
+        class_names: K names for predictions; numbers if None.
 
     Raises:
-        ValueError: if ``num_classes`` is below 2.
+        ValueError: if ``num_classes`` is below 2, or there is another number of names.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    monitor = "acc"
+    mode = "max"
+    reconstruction_losses = ("cross_entropy", "mse")
+    columns = ("class", "probability")
+
+    def __init__(self, num_classes: int, class_names: Sequence[str] | None = None) -> None:
         if num_classes < 2:
             raise ValueError(f"Expected `num_classes` to be at least 2, but got {num_classes}.")
-        self.num_classes = num_classes
+        if class_names is not None and len(class_names) != num_classes:
+            raise ValueError(
+                f"Expected `class_names` to hold num_classes={num_classes} names, but got {len(class_names)}."
+            )
+        self.num_classes = self.width = num_classes
+        self.class_names = [str(k) for k in range(num_classes)] if class_names is None else list(class_names)
 
     def check(self, y: Tensor) -> None:
         """Refuse labels that are no class.
@@ -66,49 +80,36 @@ class ClassTarget:
         each = F.cross_entropy(precise(scores), y.long().clamp(0, self.num_classes - 1), reduction="none")
         return each.masked_fill(~self._valid(y), torch.nan).mean()
 
-    def probabilities(self, scores: Tensor, temperature: Tensor | float = 1.0) -> Tensor:
-        """``softmax(scores / T)``, (B, K), at least float32.
+    def metrics(self) -> dict[str, Metric]:
+        """``acc``: the share of all samples that are right."""
+        return {"acc": MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)}
 
-        Under MSE a perfect one-hot score has a softmax maximum of only 0.23 at K = 10: probabilities mean
-        something after T was fitted (:class:`FittedTemperature`).
-        """
-        return (precise(scores) / temperature).softmax(-1)
+    def calibration(self, paths: int) -> Temperatures:
+        """One temperature per path."""
+        return Temperatures(paths, self.num_classes)
 
-    def accuracy(self) -> Metric:
-        """A fresh accuracy metric: the share of all samples that are right."""
-        return MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)
+    def confidence(self, predictions: Tensor) -> Tensor:
+        """The largest probability."""
+        return predictions.amax(-1)
+
+    def rows(self, predictions: Tensor) -> list[tuple[str | float, ...]]:
+        """Name and probability of the most probable class; ``predictions`` are probabilities (B, K)."""
+        values, labels = predictions.max(-1)
+        return [(self.class_names[k], p) for k, p in zip(labels.tolist(), values.tolist())]
 
 
-class FittedTemperature(Metric):
-    """The temperature T that minimises the cross-entropy of ``scores / T`` (Guo et al., ICML 2017).
+def as_target(num_classes: int | None, class_names: Sequence[str] | None, target: Target | None) -> Target:
+    """The target that a user asked for, by the number of classes or by a target kind.
 
-    The loss is convex in ``a = 1 / T``: its derivative ``mean(E_p[score] - score_of_the_label)`` is found zero by
-    bisection on ``log a``. ``T`` stays within 0.01..100, where a perfect or a hopeless classifier ends.
+    Raises:
+        ValueError: if neither or both are given.
     """
-
-    full_state_update = False
-    higher_is_better = None
-    scores: list[Tensor]
-    labels: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("scores", default=[], dist_reduce_fx="cat")
-        self.add_state("labels", default=[], dist_reduce_fx="cat")
-
-    def update(self, scores: Tensor, y: Tensor) -> None:
-        """Remember scores (B, K) and labels (B,)."""
-        self.scores.append(scores.detach().float())
-        self.labels.append(y)
-
-    def compute(self) -> Tensor:
-        """Return T, a scalar float32 tensor."""
-        scores: Tensor = dim_zero_cat(self.scores)
-        right = scores.gather(1, dim_zero_cat(self.labels).unsqueeze(1)).squeeze(1)
-        low, high = scores.new_tensor(0.01).log(), scores.new_tensor(100.0).log()
-        for _ in range(30):
-            middle = (low + high) / 2
-            expected = ((scores * middle.exp()).softmax(-1) * scores).sum(-1)
-            too_sharp = (expected - right).mean() > 0
-            low, high = torch.where(too_sharp, low, middle), torch.where(too_sharp, middle, high)
-        return (-(low + high) / 2).exp()
+    if (num_classes is None) == (target is None) or (target is not None and class_names is not None):
+        raise ValueError(
+            "Expected `num_classes` (with `class_names`), or else a `target` of another kind, but got "
+            f"num_classes={num_classes}, class_names={class_names} and target={target}. Give one of the two."
+        )
+    if target is not None:
+        return target
+    assert num_classes is not None
+    return ClassTarget(num_classes, class_names)

@@ -73,7 +73,7 @@ def test_fit_leaves_logs_config_and_checkpoints(capsys: pytest.CaptureFixture[st
         columns
     )
     assert "Next: al-lightning test --ckpt_path" in capsys.readouterr().out
-    assert {"loss", "val_acc"} <= set(cli.trainer.progress_bar_metrics)
+    assert {"train_loss", "val_acc"} <= set(cli.trainer.progress_bar_metrics)
     fit()
     assert Path("lightning_logs/version_1").is_dir()
 
@@ -108,7 +108,7 @@ def test_checkpoints_by_arguments() -> None:
 def test_every_optimizer_and_scheduler_from_arguments() -> None:
     cli = fit("--model.optimizer", "AdamW", "--model.optimizer.weight_decay", "0.1",
               "--model.lr_scheduler", "CosineAnnealingLR", "--model.lr_scheduler.T_max", "2",
-              "--model.gradient_clip_norm", "1.0", "--model.accumulate_batches", "2")  # fmt: skip
+              "--model.gradient_clip_norm", "1.0", "--model.accumulate_grad_batches", "2")  # fmt: skip
     assert [type(o) for o in cli.trainer.optimizers] == [torch.optim.AdamW] * 2
     assert [o.param_groups[0]["lr"] for o in cli.trainer.optimizers] == pytest.approx([0, 0], abs=1e-9)
 
@@ -143,7 +143,7 @@ def test_a_python_run_is_tested_from_the_command_line(trained: tuple[CLI, str], 
     fitted.fit(al.MLPAL(10, 1, 8, hidden_dims=[8], optimizer=sgd), Digits(train_samples=200))
     fitted.save_checkpoint("python.ckpt")
     cli = run("test", "--ckpt_path", "python.ckpt", *QUIET)
-    assert cli.model.class_names == [str(i) for i in range(10)]
+    assert cli.model.target.class_names == [str(i) for i in range(10)]
 
 
 def test_path_length_is_chosen_at_run_time(trained: tuple[CLI, str]) -> None:
@@ -262,7 +262,14 @@ def test_options_of_the_base_are_checked_and_shown(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         main(["fit", "--model.help", "CNNAL"])
     shown = capsys.readouterr().out
-    for option in ("layer_lr", "gradient_clip_norm", "accumulate_batches", "lr_scheduler", "path_length", "bridge"):
+    for option in (
+        "layer_lr",
+        "gradient_clip_norm",
+        "accumulate_grad_batches",
+        "lr_scheduler",
+        "path_length",
+        "bridge",
+    ):
         assert f"--model.{option}" in shown
 
 

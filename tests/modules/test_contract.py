@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import lightning.pytorch as pl
 import pytest
 import torch
-from networks import AL, ARCHITECTURES, IMAGE, MODULES, SMALL, TEXT, batches, build, inputs, shape
+from networks import AL, ARCHITECTURES, IMAGE, MODULES, PARTS, SMALL, TEXT, arguments, batches, build, inputs, shape
 
 import al_lightning as al
 import al_lightning.modules
@@ -85,18 +85,17 @@ def test_fit_test_and_checkpoint(name: str, trainer: Callable[..., pl.Trainer], 
         assert metrics["val_acc"] == metrics[f"val_acc_path{depth}"]
     unmoved = [n for n, p in module.named_parameters() if torch.equal(p, start[n])]
     assert not unmoved
-    assert (module.temperatures != 1).all()
+    assert (module.calibration.temperatures != 1).all()
     (tested,) = fitted.test(module, batches(name, 12), verbose=False)
     assert tested["test_acc"] == metrics["val_acc"]  # the same batches
     fitted.save_checkpoint(tmp_path / "a.ckpt")
     loaded = torch.load(tmp_path / "a.ckpt", weights_only=True)
     assert loaded["al_lightning"]["version"] == al.__version__
-    parts = {"ALModule": dict(layers=build(name).layers, num_classes=4) if name == "ALModule" else {},
-             "BPModule": dict(net=build(name).net, num_classes=4) if name == "BPModule" else {}}  # fmt: skip
-    again = type(module).load_from_checkpoint(tmp_path / "a.ckpt", **parts.get(name, {}))
+    by_hand = {"num_classes": 4, **arguments(name)} if name in PARTS else {}
+    again = type(module).load_from_checkpoint(tmp_path / "a.ckpt", **by_hand)
     x = inputs(name)
     assert torch.equal(again(x), module.eval()(x))
-    assert torch.equal(again.temperatures, module.temperatures)
+    assert torch.equal(again.calibration.temperatures, module.calibration.temperatures)
 
 
 @pytest.mark.parametrize("name", MODULES)

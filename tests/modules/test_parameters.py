@@ -87,7 +87,7 @@ def test_number_of_layers() -> None:
         (lambda: al.CNNAL(10, associated_layers=[9], isolated=False), r"`associated_layers` to be in 1\.\.4"),
         (lambda: al.CNNAL(10, associated_layers=[4]), "the other encoders would never learn"),
         (lambda: al.CNNAL(10, gradient_clip_norm=0.0), "`gradient_clip_norm` to be above 0, but got 0"),
-        (lambda: al.CNNBP(10, accumulate_batches=0), "`accumulate_batches` to be at least 1, but got 0"),
+        (lambda: al.CNNBP(10, accumulate_grad_batches=0), "`accumulate_grad_batches` to be at least 1, but got 0"),
         (lambda: al.CNNBP(10, class_names=["a"]), "`class_names` to hold num_classes=10 names, but got 1"),
         (lambda: al.MLPAL(10, hidden_dims=[]), "`hidden_dims` to hold widths"),
         (lambda: al.LSTMAL(2), "Expected `vocab_size` or `vocabulary`"),

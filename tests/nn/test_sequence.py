@@ -15,10 +15,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
-from al_lightning.modules.lstm import BiLSTM
-from al_lightning.modules.text import TextClassifier
-from al_lightning.modules.transformer import EncoderLayer, sinusoids
+from al_lightning.modules.text import TextModule
+from al_lightning.nn.lstm import BiLSTM
 from al_lightning.nn.sequence import Pool, TokenSequence
+from al_lightning.nn.transformer import EncoderLayer, sinusoids
 
 V = 30
 WORDS = ["<pad>", "<unk>", *(f"w{n}" for n in range(V - 2))]
@@ -148,7 +148,7 @@ def test_what_is_no_text_gets_a_sentence(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_predict_text(name: str) -> None:
     module = build(name)
-    module.temperatures.fill_(0.5)
+    module.calibration.temperatures.fill_(0.5)
     module.train()
     results = module.predict_text(["w3 w4, unheard of", "", "w5 " * 100])
     assert module.training
@@ -198,7 +198,7 @@ def test_checkpoint_carries_the_vocabulary_and_needs_no_vectors(
     fitted.save_checkpoint("a.ckpt")
     (tmp_path / "v.txt").unlink()
     again = type(module).load_from_checkpoint("a.ckpt")
-    assert isinstance(again, TextClassifier)
+    assert isinstance(again, TextModule)
     assert again.vocabulary == WORDS
     assert again.predict_text(["w1 w2"]) == module.predict_text(["w1 w2"])
     other = getattr(al, name)(3, vocabulary=[*WORDS[:-2], "new", WORDS[-1]], **NETWORKS[name])

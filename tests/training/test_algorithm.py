@@ -12,7 +12,7 @@ from conftest import K, hand_layers, loader
 from torch import Tensor
 
 import al_lightning as al
-import al_lightning.modules.al as engine
+import al_lightning.training.update as engine
 from al_lightning.nn.layer import LayerLosses
 
 STEPS, LR, MOMENTUM = 6, 0.1, 0.9
@@ -64,7 +64,7 @@ class Losses(pl.Callback):
         self.train: list[float] = []
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        self.train.append(float(trainer.callback_metrics["loss"]))
+        self.train.append(float(trainer.callback_metrics["train_loss_step"]))
 
 
 def sgd(parameters: Any) -> torch.optim.Optimizer:
@@ -83,7 +83,7 @@ def test_steps_equal_the_reference(trainer: Callable[..., pl.Trainer], detached:
     start = {n: v.clone() for n, v in state.items()}
     expected = reference_training(state, list(data), detached, loss == "cross_entropy")
     seen = Losses()
-    trainer(max_epochs=1, callbacks=[seen], enable_checkpointing=False).fit(module, data)
+    trainer(max_epochs=1, callbacks=[seen], enable_checkpointing=False, log_every_n_steps=1).fit(module, data)
     torch.testing.assert_close(seen.train, expected, rtol=1e-5, atol=1e-6)
     for name, value in module.named_parameters():
         torch.testing.assert_close(value.detach(), state[name], rtol=1e-4, atol=1e-6)

@@ -24,13 +24,14 @@ from torch import nn
 from train_worker import make, run
 
 import al_lightning as al
+from al_lightning.training import agreement, reduction
 from al_lightning.training import rank_watch as watch
-from al_lightning.training import reduction as parallel
+from al_lightning.training.reduction import ALONE, Share
 
 WORKER = Path(__file__).parents[1].joinpath("train_worker.py")
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
-    "clipped": {"options": {"accumulate_batches": 3, "gradient_clip_norm": 0.3}},
+    "clipped": {"options": {"accumulate_grad_batches": 3, "gradient_clip_norm": 0.3}},
     "not isolated": {"options": {"isolated": False}},
     "uneven": {"uneven": True},
     "BP": {"kind": "BP", "options": {"gradient_clip_norm": 0.3}},
@@ -73,7 +74,7 @@ def test_two_processes_equal_one_with_the_joint_batch(case: str, both: list[dict
     first = both[0][case]
     assert alone["step"] == first["step"] == 20
     for name, value in alone["state"].items():
-        tolerance = 1e-2 if name == "temperatures" else 1e-5  # by bisection, on the logarithm's scale
+        tolerance = 1e-2 if name == "calibration.temperatures" else 1e-5  # by bisection, on the logarithm's scale
         torch.testing.assert_close(first["state"][name], value, atol=tolerance, rtol=tolerance)
     assert first["metrics"] == pytest.approx(alone["metrics"], abs=1e-5)  # 17 samples on two processes
     weight = "net.0.0.weight" if "BP" in case else "layers.0.f.0.weight"
@@ -93,8 +94,9 @@ def test_replicas_end_bit_equal_buffers_included(case: str, both: list[dict[str,
 
 @pytest.mark.parametrize("case", AL)
 def test_every_gradient_travels_once(case: str, both: list[dict[str, Any]]) -> None:
-    weights = [v for k, v in both[0][case]["state"].items() if "running" not in k and "num_batches" not in k]
-    gradients = 4 * (sum(v.numel() for v in weights) - 3)  # without the three temperatures
+    buffers = ("running", "num_batches", "temperatures", "layers.depth")
+    weights = [v for k, v in both[0][case]["state"].items() if not any(name in k for name in buffers)]
+    gradients = 4 * sum(v.numel() for v in weights)
     for rank in both:
         for step in rank[case]["traffic"]:
             size, *layers = step  # first the batch's size, four bytes; then a layer at a time
@@ -175,27 +177,18 @@ def test_strategies_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(trainer._accelerator_connector, "strategy", FSDPStrategy.__new__(FSDPStrategy))
     module = al.ALModule(hand_layers(2), K)
     module._trainer = trainer
-    monkeypatch.setattr(parallel, "gradient_scaler", lambda trainer: None)
+    monkeypatch.setattr(agreement, "gradient_scaler", lambda trainer: None)
     with pytest.raises(
         ValueError, match="Expected the strategy 'ddp' or a single device, but got FSDPStrategy: it gat"
     ):
-        module.check_strategy()
+        module.check_trainer()
 
 
 def test_weights_make_the_mean_over_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [13, 3]
-    monkeypatch.setattr(parallel, "world_size", lambda: 2)
-    monkeypatch.setattr(parallel.dist, "all_reduce", lambda total: total.fill_(sum(sizes)))
-    weights = [float(parallel.batch_weight(n, torch.device("cpu"))) for n in sizes]
+    monkeypatch.setattr(reduction.dist, "all_reduce", lambda total, group: total.fill_(sum(sizes)))
+    weights = [float(reduction.batch_weight(n, torch.device("cpu"), Share(0, 2))) for n in sizes]
     assert sum(w / 2 * mean for w, mean in zip(weights, (1.0, 5.0))) == pytest.approx((13 * 1.0 + 3 * 5.0) / 16)
-
-
-def test_sparse_gradients_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "world_size", lambda: 2)
-    embedding = nn.Embedding(4, 2, sparse=True)
-    embedding(torch.tensor([1])).sum().backward()
-    with pytest.raises(ValueError, match="dense gradients with several processes"):
-        parallel.Reduction(embedding.parameters())
 
 
 def test_one_process_reduces_nothing() -> None:
@@ -203,9 +196,9 @@ def test_one_process_reduces_nothing() -> None:
     layer(torch.ones(1, 3)).sum().backward()
     assert layer.weight.grad is not None
     before = layer.weight.grad.clone()
-    parallel.Reduction(layer.parameters()).wait()
+    reduction.Reduction(layer.parameters(), ALONE).wait()
     assert torch.equal(layer.weight.grad, before)
-    assert parallel.batch_weight(5, torch.device("cpu")) == 1
+    assert reduction.batch_weight(5, torch.device("cpu"), ALONE) == 1
 
 
 @pytest.mark.parametrize("clip", [None, 0.1])
@@ -257,7 +250,7 @@ def test_what_changes_on_resume_is_said(
 ) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        parallel.tell_changes(processes, batch_size)
+        agreement.tell_changes(processes, batch_size)
     assert len(caught) == (said is not None)
     if said is not None:
         assert re.search(said, str(caught[0].message))

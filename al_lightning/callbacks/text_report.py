@@ -1,0 +1,61 @@
+"""What a run on text says about its data: known word vectors, and how much of it is padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning_utilities.core.rank_zero import rank_zero_info
+from torch import Tensor
+
+from al_lightning.nn.sequence import Tokens
+from al_lightning.nn.vocabulary import PAD, SPECIALS
+
+
+class TextReport(Callback):
+    """Says at the start which share of the training text has word vectors; logs ``train_padding`` per epoch.
+
+    Text networks bring it along.
+
+    Args:
+        found: (V,) bool, which words started from a file's vector; None without a file.
+    """
+
+    def __init__(self, found: Tensor | None) -> None:
+        self.found = found
+        self._own: Tensor | int = 0
+        self._all = 0
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Say which share of the training text starts from word vectors of a file."""
+        if stage != "fit" or self.found is None:
+            return
+        counts = getattr(getattr(trainer, "datamodule", None), "word_counts", None)
+        if counts is not None:
+            tokens = float(counts[self.found].sum() / counts.sum())
+            words = float(self.found[len(SPECIALS) :].float().mean())
+            rank_zero_info(f"Word vectors of the file: {tokens:.1%} of the training tokens, {words:.1%} of the words.")
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start counting."""
+        self._own, self._all = 0, 0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the batch's tokens, on its device."""
+        x = batch[0]
+        tokens = x.tokens if isinstance(x, Tokens) else x
+        self._own = self._own + (x.lengths.sum() if isinstance(x, Tokens) else (tokens != PAD).sum())
+        self._all += tokens.numel()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the share of padding over all processes."""
+        if self._all == 0:
+            return
+        counts = torch.stack([torch.as_tensor(n, dtype=torch.float64, device=pl_module.device)
+                              for n in (self._own, self._all)])  # fmt: skip
+        own, everything = trainer.strategy.reduce(counts, reduce_op="sum")
+        pl_module.log("train_padding", (1 - own / everything).float(), batch_size=1)

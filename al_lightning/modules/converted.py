@@ -1,0 +1,93 @@
+"""Image networks from their blocks: by Associated Learning through Algorithm 1, and by backpropagation with a head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+from typing_extensions import Unpack
+
+from al_lightning.modules.al import ALModule
+from al_lightning.modules.bp import BPModule
+from al_lightning.modules.options import ALOptions, BPOptions
+from al_lightning.nn.bridges import BridgeKind
+from al_lightning.nn.convert import TargetActivation, to_al_layers
+from al_lightning.nn.inputs import ImageCheck
+from al_lightning.nn.layer import ReconstructionLoss
+from al_lightning.targets.classes import as_target
+
+
+class ConvertedAL(ALModule):
+    """Blocks of an image network, each an AL layer.
+
+    Args:
+        blocks: the encoders ``f_1 .. f_L`` in order; each must return features (B, C, H, W) or (B, D).
+        num_classes: K; None with a ``target`` of another kind.
+        in_channels: channels of the images.
+        image_size: height and width of the images.
+        target_dim: N, width of every encoded target.
+        bridge: ``"lean"`` (pool to 4x4, one Linear) or ``"paper"`` (flatten, two sigmoid layers, 5N and N).
+        target_activation: of g and h; published: ``"sigmoid"``.
+        score_activation: of ``h_1``; linear if None; published: ``"sigmoid"``.
+        detach_target: stop the associated loss at g.
+        reconstruction_loss: the first layer's; the target's own if None: ``"cross_entropy"`` for classes, which may
+            also be learned by ``"mse"``.
+        options: see :class:`~al_lightning.ALModule`.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[nn.Module] | nn.Sequential,
+        num_classes: int | None = None,
+        in_channels: int = 3,
+        image_size: int = 32,
+        *,
+        target_dim: int = 128,
+        bridge: BridgeKind = "lean",
+        target_activation: TargetActivation = "tanh",
+        score_activation: TargetActivation | None = None,
+        detach_target: bool = True,
+        reconstruction_loss: ReconstructionLoss | None = None,
+        **options: Unpack[ALOptions],
+    ) -> None:
+        target = as_target(num_classes, options.get("class_names"), options.get("target"))
+        layers = to_al_layers(
+            blocks,
+            target.width,
+            torch.zeros(1, in_channels, image_size, image_size),
+            target_dim,
+            bridge=bridge,
+            target_activation=target_activation,
+            score_activation=score_activation,
+            detach_target=detach_target,
+            reconstruction_loss=target.reconstruction(reconstruction_loss),
+        )
+        super().__init__(layers, num_classes, **options)
+        self.input_check = ImageCheck(in_channels, image_size)
+
+
+class ConvertedBP(BPModule):
+    """Blocks of an image network and a head, trained end to end.
+
+    Args:
+        blocks: the trunk, in order.
+        head: builds the rest of the network for a number of scores: from the trunk's features to (B, width).
+        num_classes: K; None with a ``target`` of another kind.
+        in_channels: channels of the images.
+        image_size: height and width of the images.
+        options: see :class:`~al_lightning.BPModule`.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[nn.Module] | nn.Sequential,
+        head: Callable[[int], nn.Module],
+        num_classes: int | None = None,
+        in_channels: int = 3,
+        image_size: int = 32,
+        **options: Unpack[BPOptions],
+    ) -> None:
+        target = as_target(num_classes, options.get("class_names"), options.get("target"))
+        super().__init__(nn.Sequential(*blocks, head(target.width)), num_classes, **options)
+        self.input_check = ImageCheck(in_channels, image_size)

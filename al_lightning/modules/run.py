@@ -1,0 +1,110 @@
+"""What a module needs to be run, killed, resumed and rebuilt, whatever it computes."""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
+from typing_extensions import Self
+
+from al_lightning.callbacks.repeatable import Repeatable, recorded_data
+from al_lightning.checkpoints import contents, recipe
+from al_lightning.training.agreement import tell_changes
+from al_lightning.training.rank_watch import RankWatch
+
+
+class RunModule(recipe.Recorded, pl.LightningModule):
+    """Abstract base of all modules: checkpoints say how the module was built, and its own callbacks come along.
+
+    A subclass may override any hook without ``super()``: what must happen in every run stands in callbacks that the
+    module brings, and the three hooks below are extended by a subclass's own versions, not replaced.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Where the random numbers of layers start from; chosen when a run starts, kept in checkpoints.
+        self.run_seed: int | None = None
+        #: Callbacks that come along to every run.
+        self.own_callbacks: list[Callback] = [Repeatable()]
+
+    @abstractmethod
+    def check_trainer(self) -> None:
+        """Refuse what the Trainer was told and this module cannot do, before a ``fit`` begins."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Let a subclass's own versions of three hooks extend those of this class, with ``super()`` or without."""
+        super().__init_subclass__(**arguments)
+        for name in ("configure_callbacks", "on_save_checkpoint", "on_load_checkpoint"):
+            if name in vars(cls):
+                setattr(cls, name, _extended(getattr(RunModule, name), vars(cls)[name]))
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Bring the module's own callbacks, but for those that an earlier run has left with the Trainer."""
+        trainer = self.trainer
+        if trainer.state.fn == TrainerFn.FITTING:
+            self.check_trainer()
+        own = [*self.own_callbacks, *([RankWatch()] if trainer.world_size > 1 else [])]
+        present = {type(callback) for callback in trainer.callbacks}  # type: ignore[attr-defined]
+        return [callback for callback in own if type(callback) not in present]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the run's seed, and how to rebuild the module and its data, in plain types."""
+        run = {"run_seed": self.run_seed, "processes": self.trainer.world_size}
+        checkpoint["al_lightning"] = {**contents.describe(self, recorded_data(self.trainer)), **run}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another network with a sentence instead of a list of keys; take the seed back."""
+        contents.check_checkpoint(self, checkpoint)
+        run = checkpoint.get("al_lightning", {})
+        self.run_seed = run.get("run_seed")
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            data = recorded_data(self.trainer)
+            before = (run.get("data") or {}).get("init_args", {}).get("batch_size")
+            now = None if data is None else data.plain_arguments().get("batch_size")
+            tell_changes((run.get("processes"), self.trainer.world_size), (before, now))
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | Path,
+        map_location: torch.device | str | None = None,
+        **overrides: Any,
+    ) -> Self:
+        """Rebuild a trained module from its checkpoint alone.
+
+        Args:
+            checkpoint_path: a file written by a Trainer.
+            map_location: where to put the weights.
+            **overrides: constructor arguments that replace the checkpoint's; needed for what no checkpoint of
+                plain types holds, such as ``layers``.
+
+        Returns:
+            The module in evaluation mode.
+
+        Raises:
+            ValueError: if the checkpoint is of another class, or was built by hand and ``overrides`` lack the
+                arguments.
+        """
+        module: Self = contents.rebuild(cls, RunModule, checkpoint_path, map_location, overrides)
+        return module.eval()
+
+
+def _extended(care: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """A subclass's hook, after which the base's care is taken; lists that the two return are joined."""
+
+    @functools.wraps(theirs)
+    def hook(self: RunModule, *arguments: Any) -> Any:
+        said, ours = theirs(self, *arguments), care(self, *arguments)
+        if ours is None:
+            return said
+        given = list(said) if isinstance(said, Sequence) else [] if said is None else [said]
+        return [*given, *(one for one in ours if type(one) not in {type(other) for other in given})]
+
+    return hook

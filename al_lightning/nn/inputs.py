@@ -1,0 +1,87 @@
+"""What a network can read, and sentences about what it cannot."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from al_lightning.nn.sequence import Tokens
+from al_lightning.nn.vocabulary import PAD
+
+
+class InputCheck(Protocol):
+    """Refuses inputs that a network was not built for."""
+
+    def __call__(self, x: Tensor | Tokens) -> None:
+        """Raise a ValueError if ``x`` cannot be read."""
+
+
+class ImageCheck:
+    """Images of one shape.
+
+    Args:
+        in_channels: C.
+        image_size: H = W.
+    """
+
+    def __init__(self, in_channels: int, image_size: int) -> None:
+        self.shape = (in_channels, image_size, image_size)
+
+    def __call__(self, x: Tensor | Tokens) -> None:
+        """Refuse images of another shape.
+
+        Raises:
+            ValueError: naming both shapes and the arguments that set them.
+        """
+        got = tuple(x.shape) if isinstance(x, Tensor) else "tokens"
+        if isinstance(x, Tensor) and tuple(x.shape[1:]) == self.shape:
+            return
+        channels, size, _ = self.shape
+        raise ValueError(
+            f"Expected images of shape (B, {channels}, {size}, {size}), because in_channels={channels} and "
+            f"image_size={size}, but got {got}. Set `in_channels` and `image_size` of the model to "
+            "the data's, or `image_size` of the data to the model's."
+        )
+
+
+class TokenCheck:
+    """Tokens of one vocabulary.
+
+    Args:
+        vocab_size: V, padding and unknown included.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        self.vocab_size = vocab_size
+
+    def __call__(self, x: Tensor | Tokens) -> None:
+        """Refuse what cannot be tokens.
+
+        Raises:
+            ValueError: if shape or type are others; on the CPU, where looking is free, also if a token is
+                outside ``0..vocab_size-1`` or a text is not right-padded.
+        """
+        tokens = x.tokens if isinstance(x, Tokens) else x
+        if tokens.ndim != 2 or tokens.dtype != torch.long or tokens.shape[1] == 0:
+            raise ValueError(
+                f"Expected tokens of shape (B, T) and type int64, T at least 1, but got {tuple(tokens.shape)} of "
+                f"{tokens.dtype}. Use a text data module, or `predict_text` for raw text."
+            )
+        if tokens.device.type != "cpu" or tokens.numel() == 0:
+            return
+        low, high = (int(v) for v in tokens.aminmax())
+        if low < 0 or high >= self.vocab_size:
+            raise ValueError(
+                f"Expected tokens in 0..{self.vocab_size - 1}, because vocab_size={self.vocab_size}, but got "
+                f"{low if low < 0 else high}. Encode the text with the vocabulary that the network was built for."
+            )
+        if isinstance(x, Tokens):  # whoever knows the lengths has padded
+            return
+        padded = tokens == PAD
+        if bool((padded[:, :-1] & ~padded[:, 1:]).any()):
+            raise ValueError(
+                "Expected texts padded with 0 on the right, but got a 0 before another token. "
+                "Move the padding to the end."
+            )

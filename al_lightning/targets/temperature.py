@@ -1,0 +1,87 @@
+"""Calibrated probabilities: one temperature per inference path, fitted on validation data (Guo et al., ICML 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from al_lightning.nn.layer import precise
+from al_lightning.targets.base import Calibration
+
+
+class Temperatures(Calibration):
+    """Reads scores as probabilities ``softmax(scores / T_k)``.
+
+    Under MSE a perfect one-hot score has a softmax maximum of only 0.23 at K = 10: probabilities mean something after
+    T_k was fitted. It is 1 until then, and part of the state dict.
+
+    Args:
+        paths: number of inference paths.
+        width: K, number of scores of a sample.
+    """
+
+    temperatures: Tensor
+
+    def __init__(self, paths: int, width: int) -> None:
+        super().__init__(paths)
+        self.width = width
+        self.register_buffer("temperatures", torch.ones(paths))
+        self.fits = nn.ModuleList(FittedTemperature() for _ in range(paths))
+
+    def read(self, scores: Tensor, path: int) -> Tensor:
+        """Probabilities (B, K) of scores (B, K), at least float32."""
+        return (precise(scores) / self.temperatures[path]).softmax(-1)
+
+    def update(self, paths: Sequence[Tensor], y: Tensor) -> None:
+        """Remember scores (B, K) of every path and labels (B,)."""
+        for fit, scores in zip(self.fits, paths):
+            cast(FittedTemperature, fit).update(scores, y)
+
+    def fit(self, paths: int) -> None:
+        """Fit the temperatures of the first so many paths."""
+        for index in range(paths):
+            fit = cast(FittedTemperature, self.fits[index])
+            if not fit.scores:  # a process without a validation sample still takes part
+                fit.update(self.temperatures.new_empty(0, self.width), torch.empty(0, dtype=torch.long))
+            self.temperatures[index] = fit.compute()
+            fit.reset()
+
+
+class FittedTemperature(Metric):
+    """The temperature T that minimises the cross-entropy of ``scores / T`` (Guo et al., ICML 2017).
+
+    The loss is convex in ``a = 1 / T``: its derivative ``mean(E_p[score] - score_of_the_label)`` is found zero by
+    bisection on ``log a``. ``T`` stays within 0.01..100, where a perfect or a hopeless classifier ends.
+    """
+
+    full_state_update = False
+    higher_is_better = None
+    scores: list[Tensor]
+    labels: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("scores", default=[], dist_reduce_fx="cat")
+        self.add_state("labels", default=[], dist_reduce_fx="cat")
+
+    def update(self, scores: Tensor, y: Tensor) -> None:
+        """Remember scores (B, K) and labels (B,)."""
+        self.scores.append(scores.detach().float())
+        self.labels.append(y)
+
+    def compute(self) -> Tensor:
+        """Return T, a scalar float32 tensor."""
+        scores: Tensor = dim_zero_cat(self.scores)
+        right = scores.gather(1, dim_zero_cat(self.labels).unsqueeze(1)).squeeze(1)
+        low, high = scores.new_tensor(0.01).log(), scores.new_tensor(100.0).log()
+        for _ in range(30):
+            middle = (low + high) / 2
+            expected = ((scores * middle.exp()).softmax(-1) * scores).sum(-1)
+            too_sharp = (expected - right).mean() > 0
+            low, high = torch.where(too_sharp, low, middle), torch.where(too_sharp, middle, high)
+        return (-(low + high) / 2).exp()

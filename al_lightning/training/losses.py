@@ -1,0 +1,111 @@
+"""Means of training losses over an epoch, kept on the device and read only when a logger wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+
+class EpochLosses(Metric):
+    """Sums of several losses, weighted by samples, in one tensor: two additions per batch, whatever their number.
+
+    The means are exact over batches of different size and over processes.
+
+    Args:
+        losses: how many losses there are.
+    """
+
+    full_state_update = False
+    higher_is_better = None
+    total: Tensor
+
+    def __init__(self, losses: int) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros(2, losses), dist_reduce_fx="sum")
+
+    def update(self, losses: Tensor, samples: int) -> None:
+        """Add a batch's mean losses: the first (n,) of all."""
+        self.total[0, : len(losses)].add_(losses, alpha=samples)
+        self.total[1, : len(losses)] += samples
+
+    def compute(self) -> Tensor:
+        """Means over all samples, (losses,) float32; 0 for a loss that no batch had."""
+        return self.total[0] / self.total[1].clamp(min=1)
+
+
+class EpochLoss(Metric):
+    """One of the means of an :class:`EpochLosses`, or the sum of several, as Lightning logs it under a name.
+
+    Args:
+        losses: where the sums are.
+        which: numbers of the losses that are added up.
+    """
+
+    full_state_update = False
+    higher_is_better = None
+
+    def __init__(self, losses: EpochLosses, which: Sequence[int]) -> None:
+        super().__init__()
+        self._losses = [losses]  # in a list, so that it does not become a child a second time
+        self.which = list(which)
+
+    def update(self) -> None:
+        """Nothing to add: the sums are kept elsewhere."""
+
+    def compute(self) -> Tensor:
+        """The mean, a scalar float32 tensor."""
+        means: Tensor = self._losses[0].compute()
+        return means.view(-1)[self.which].sum()  # a single mean comes without a dimension
+
+    def reset(self) -> None:
+        """Forget the epoch, for all losses together."""
+        super().reset()
+        self._losses[0].reset()
+
+
+class TrainingLosses(nn.Module):
+    """All training losses of a module under the names of their logs.
+
+    Args:
+        names: from a log's name to the numbers of the losses that it is the sum of.
+    """
+
+    def __init__(self, names: Mapping[str, Sequence[int]]) -> None:
+        super().__init__()
+        self.sums = EpochLosses(1 + max(number for numbers in names.values() for number in numbers))
+        self.means = nn.ModuleDict({name: EpochLoss(self.sums, numbers) for name, numbers in names.items()})
+
+    def add(self, losses: Tensor, samples: int) -> dict[str, Metric]:
+        """Add a batch's losses.
+
+        Args:
+            losses: (n,) the first n losses of the batch, each a mean over its samples.
+            samples: how many samples the batch has.
+
+        Returns:
+            The means that have to be logged, by name: all that the batch has at the first batch of an epoch, none
+            after it. A Metric that was logged once is read by Lightning when the epoch ends.
+        """
+        self.sums.update(losses, samples)
+        if self.sums.update_count > 1:
+            return {}
+        new: dict[str, Metric] = {}
+        for name, mean in self.means.items():
+            assert isinstance(mean, EpochLoss)
+            if name == "train_loss" or max(mean.which) < len(losses):
+                mean.update()
+                new[name] = mean
+        return new
+
+    def of_step(self, losses: Tensor) -> dict[str, Tensor]:
+        """One batch's own losses by name, for a logger that wants single steps: ``<name>_step``."""
+        named: dict[str, Tensor] = {}
+        for name, mean in self.means.items():
+            assert isinstance(mean, EpochLoss)
+            which = [number for number in mean.which if number < len(losses)]
+            if which:
+                named[f"{name}_step"] = losses[which].sum()
+        return named

@@ -1,0 +1,70 @@
+"""Learning rate schedulers: one per optimizer, and when they step under manual optimization."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from lightning.pytorch.cli import LRSchedulerCallable, ReduceLROnPlateau
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau as TorchPlateau
+
+Interval: TypeAlias = Literal["epoch", "step"]
+
+
+def make_schedules(
+    factory: LRSchedulerCallable | None, interval: Interval, optimizers: Sequence[Optimizer]
+) -> list[dict[str, Any]]:
+    """One scheduler per optimizer, as Lightning wants to be told.
+
+    Args:
+        factory: any callable from an optimizer to a scheduler; no schedulers if None.
+        interval: schedulers step per ``"epoch"`` or per ``"step"`` (optimizer step).
+        optimizers: in the order of the layers.
+
+    Returns:
+        Lightning's scheduler configurations.
+
+    Raises:
+        ValueError: for a plateau scheduler that does not know its metric.
+    """
+    if factory is None:
+        return []
+    schedules: list[dict[str, Any]] = []
+    for number, optimizer in enumerate(optimizers, 1):
+        scheduler = factory(optimizer)
+        if isinstance(scheduler, TorchPlateau) and not isinstance(scheduler, ReduceLROnPlateau):
+            raise ValueError(
+                "Expected a scheduler that knows its metric, but got torch's ReduceLROnPlateau. "
+                "Use lightning.pytorch.cli.ReduceLROnPlateau with `monitor`."
+            )
+        schedule: dict[str, Any] = {"scheduler": scheduler, "interval": interval}
+        if len(optimizers) > 1:
+            schedule["name"] = f"lr_layer{number}"
+        if isinstance(scheduler, ReduceLROnPlateau):
+            schedule["monitor"] = scheduler.monitor
+        schedules.append(schedule)
+    return schedules
+
+
+def step_schedules(schedulers: Sequence[Any], metrics: Mapping[str, Tensor]) -> None:
+    """Step schedulers, each plateau scheduler with its metric.
+
+    Args:
+        schedulers: as ``LightningModule.lr_schedulers`` gives them.
+        metrics: what was logged so far.
+
+    Raises:
+        ValueError: if a monitored metric was not logged.
+    """
+    for scheduler in schedulers:
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+            continue
+        if scheduler.monitor not in metrics:
+            raise ValueError(
+                f"Expected the scheduler to monitor a logged metric, but got {scheduler.monitor!r}. "
+                f"Logged so far: {', '.join(sorted(metrics))}."
+            )
+        scheduler.step(metrics[scheduler.monitor])
