@@ -23,7 +23,7 @@ from al_lightning._version import __version__
 from al_lightning.callbacks import Checkpoint, PredictionWriter
 from al_lightning.checkpoints.contents import read_checkpoint
 from al_lightning.checkpoints.recipe import Recipe, Recorded
-from al_lightning.cli.messages import explain, sentence
+from al_lightning.cli.messages import argument_names, explain, sentence
 from al_lightning.configs import find_config
 from al_lightning.data import ClassificationDataModule
 from al_lightning.experiments import reproduce as experiments
@@ -84,6 +84,13 @@ class CLI(LightningCLI):
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         for name in LINKS:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def before_instantiate_classes(self) -> None:
+        """Give every linked argument that the model takes a value to replace: jsonargparse links to no other."""
+        model = self.config[self.subcommand].model
+        for name in set(LINKS) & set(argument_names(model.class_path)):
+            if name not in model.init_args:
+                model.init_args[name] = None
 
     def after_instantiate_classes(self) -> None:
         """Tell model and data how they were configured, so that checkpoints can say it."""
@@ -205,6 +212,7 @@ class _CheckpointCLI(CLI):
 
     def before_instantiate_classes(self) -> None:
         """Refuse contradicting arguments before anything is built."""
+        super().before_instantiate_classes()
         config = json.loads(self.parser.dump(self.config, format="json"))[self.subcommand]
         for key, kept in self.recipes.items():
             _refuse_contradictions(self.checkpoint_path, key, _settable(key, kept), config[key])

@@ -42,7 +42,7 @@ def explain(report: str) -> str:
     if unknown:
         path, option = unknown.groups()
         name = path.rsplit(".", 1)[-1]
-        accepted = _arguments(path)
+        accepted = argument_names(path)
         return (
             f"Expected an argument of {name}, but got `{option}`.{_guess(option, accepted)} "
             f"Accepted are: {', '.join(accepted)}."
@@ -93,7 +93,7 @@ def _classes(section: str) -> list[str]:
     ]
 
 
-def _arguments(class_path: str) -> list[str]:
+def argument_names(class_path: str) -> list[str]:
     """Names of a constructor's arguments, those of ``Unpack[TypedDict]`` included."""
     module, name = class_path.rsplit(".", 1)
     constructor = getattr(import_module(module), name).__init__

@@ -150,7 +150,7 @@ def test_named_sets_read_the_hubs_columns(
     folder = {AGNews: "ag_news", DBpedia: "dbpedia_14"}.get(data, data.__name__.lower())
     write(f"data/{folder}", {"train": rows, test: rows[: 2 * classes]})
     module = data()
-    assert module.target.num_classes == len(module.target.class_names) == classes
+    assert module.num_classes == len(module.class_names) == classes
     assert len(module.dataset("test")) == 2 * classes
     x, _ = module.dataset("test")[torch.tensor([3])]
     assert [module.vocabulary[token] for token in x[0]] == " ".join(f"{c} 3" for c in columns).split()
