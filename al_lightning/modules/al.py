@@ -9,7 +9,6 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from al_lightning.callbacks.schedules import EpochSchedules
 from al_lightning.modules.base import Batch, SupervisedModule
 from al_lightning.nn.layer import ALLayer
 from al_lightning.nn.path import InferencePath, all_paths, decode, exit_early
@@ -112,7 +111,6 @@ class ALModule(SupervisedModule):
         self.associated_layers = numbers
         self.path_length = path_length
         self.automatic_optimization = False
-        self.own_callbacks.append(EpochSchedules())
         self.path_index()  # refuses a path length that does not exist
         if compile_layers:
             for layer in self.layers:

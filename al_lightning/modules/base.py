@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
-from al_lightning.callbacks.calibrate import Calibrate, calibrates
+from al_lightning.callbacks.run_care import calibrates
 from al_lightning.modules.run import RunModule
 from al_lightning.nn.inputs import InputCheck
 from al_lightning.targets.base import Target
@@ -78,7 +78,6 @@ class SupervisedModule(RunModule):
         self.accumulate_grad_batches = accumulate_grad_batches
         #: Refuses inputs that the network was not built for; set by an architecture.
         self.input_check: InputCheck | None = None
-        self.own_callbacks.append(Calibrate())
         endings = ["", *(f"_path{k}" for k in range(1, paths + 1))]
         self.metrics = nn.ModuleDict(
             {
@@ -238,4 +237,5 @@ class SupervisedModule(RunModule):
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the Trainer
         if every and (self.trainer.fit_loop.epoch_loop.total_batch_idx + 1) % every == 0:
             for name, loss in self.train_losses.of_step(losses).items():
-                self.log(name, loss, prog_bar=name == "train_loss_step", batch_size=samples)
+                if self.loggers or name == "train_loss_step":
+                    self.log(name, loss, prog_bar=name == "train_loss_step", batch_size=samples)

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import Self
 
-from al_lightning.callbacks.repeatable import Repeatable, recorded_data
+from al_lightning.callbacks.run_care import RunCare, recorded_data
 from al_lightning.checkpoints import contents, recipe
 from al_lightning.training.agreement import tell_changes
 from al_lightning.training.rank_watch import RankWatch
@@ -32,7 +32,7 @@ class RunModule(recipe.Recorded, pl.LightningModule):
         #: Where the random numbers of layers start from; chosen when a run starts, kept in checkpoints.
         self.run_seed: int | None = None
         #: Callbacks that come along to every run.
-        self.own_callbacks: list[Callback] = [Repeatable()]
+        self.own_callbacks: list[Callback] = [RunCare()]
 
     @abstractmethod
     def check_trainer(self) -> None:

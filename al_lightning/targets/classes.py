@@ -55,10 +55,12 @@ class ClassTarget(Target):
                 "Expected labels of shape (B,) and an integer type, "
                 f"but got {tuple(y.shape)} of {y.dtype}. Give class numbers, not one-hot vectors."
             )
-        wrong = y[~self._valid(y)]
-        if wrong.numel():
+        if y.numel() == 0:
+            return
+        low, high = (int(v) for v in y.aminmax())
+        if low < 0 or high >= self.num_classes:
             raise ValueError(
-                f"Expected labels in 0..{self.num_classes - 1}, but the batch holds {int(wrong[0])}. "
+                f"Expected labels in 0..{self.num_classes - 1}, but the batch holds {low if low < 0 else high}. "
                 "Set `num_classes` to the number of classes of the data, or number its labels from 0."
             )
 

@@ -34,14 +34,24 @@ def fork(device: torch.device, *coordinates: int) -> Iterator[None]:
         device: where the draws happen; its stream is forked beside the CPU's.
         *coordinates: non-negative integers that name the stream, such as (seed, rank, layer, batch).
     """
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        seed = derive_seed(*coordinates)
+    if device.type not in ("cpu", "cuda"):
+        with torch.random.fork_rng(device_type=device.type):
+            torch.manual_seed(derive_seed(*coordinates))
+            yield
+        return
+    # By hand: `fork_rng` costs as much as a small layer.
+    seed, before = derive_seed(*coordinates), torch.default_generator.get_state()
+    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    try:
         torch.default_generator.manual_seed(seed)
-        if cuda:
+        if on_device is not None:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+    finally:
+        torch.default_generator.set_state(before)
+        if on_device is not None:
+            torch.cuda.set_rng_state(on_device, device)
 
 
 def _mix(x: Tensor) -> Tensor:

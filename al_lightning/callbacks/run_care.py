@@ -1,18 +1,21 @@
-"""What makes a run repeatable: its seed, the agreement of its processes, and equal buffers."""
+"""What happens in every run of this package's modules, whichever hooks a user overrides."""
 
 from __future__ import annotations
 
 import secrets
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
 
 from al_lightning.checkpoints.contents import describe_arguments
 from al_lightning.checkpoints.recipe import Recorded
+from al_lightning.targets.base import Calibration
 from al_lightning.training import randomness
 from al_lightning.training.agreement import check_agreement
 from al_lightning.training.reduction import data_share, share_buffers
+from al_lightning.training.schedules import Interval, step_schedules
 
 
 @runtime_checkable
@@ -22,10 +25,30 @@ class Seeded(Protocol):
     run_seed: int | None
 
 
-class Repeatable(Callback):
-    """Fixes a run's seed, refuses processes that were started differently, and makes their buffers equal.
+@runtime_checkable
+class Calibrated(Protocol):
+    """A module whose scores are read through a calibration, and whose ``validation_step`` collects scores for it."""
 
-    Modules of this package bring it along.
+    calibration: Calibration
+
+    def path_count(self) -> int:
+        """How many inference paths are trained."""
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A manually optimized module with schedulers."""
+
+    lr_scheduler_interval: Interval
+
+    def active_schedulers(self) -> list[Any]:
+        """Schedulers of the layers that train."""
+
+
+class RunCare(Callback):
+    """Makes runs repeatable, calibrates at every validation, and steps the schedulers of manual optimization.
+
+    One callback and not several, because Lightning calls every hook of every callback for every layer of a batch.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -56,6 +79,20 @@ class Repeatable(Callback):
         """Validate on all processes what rank 0 keeps in its checkpoints."""
         share_buffers(pl_module, data_share(trainer))
 
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Fit one calibration per path, before the checkpoint of this validation is written."""
+        if calibrates(trainer) and isinstance(pl_module, Calibrated):
+            pl_module.calibration.fit(pl_module.path_count())
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Step schedulers: under manual optimization Lightning leaves that to the module."""
+        if (
+            not pl_module.automatic_optimization
+            and isinstance(pl_module, Scheduled)
+            and pl_module.lr_scheduler_interval == "epoch"
+        ):
+            step_schedules(pl_module.active_schedulers(), trainer.callback_metrics)
+
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the same buffers in all processes when training is over."""
         share_buffers(pl_module, data_share(trainer))
@@ -71,6 +108,11 @@ class Repeatable(Callback):
                 "Expected at least one batch to train on, but the training loader is empty. "
                 "Look at `root`, `val_fraction` and `drop_last` of the data."
             )
+
+
+def calibrates(trainer: pl.Trainer) -> bool:
+    """Whether the validation that runs now is one that calibration is fitted on: that of a ``fit``."""
+    return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
 
 
 def recorded_data(trainer: pl.Trainer) -> Recorded | None:
