@@ -16,7 +16,7 @@ from al_lightning.nn.stack import LayerStack
 from al_lightning.targets.base import Target
 from al_lightning.targets.classes import as_target
 from al_lightning.training.agreement import check_layerwise
-from al_lightning.training.schedules import Interval, make_schedules, step_schedules
+from al_lightning.training.schedules import Interval, check_rates, layer_optimizers, make_schedules, step_schedules
 from al_lightning.training.update import (
     BatchPlace,
     LayerUpdate,
@@ -36,9 +36,7 @@ class ALModule(SupervisedModule):
 
     Layer i minimises :math:`A_i + R_i`; what it hands on is detached, so no gradient crosses a boundary and the
     graph of only one layer is alive at a time. Each layer consumes what its predecessor computed *before* that
-    predecessor's own step on the batch (Algorithm 2).
-
-    Usable as it is, with layers built by hand, and as the base of an architecture that defines only ``__init__``.
+    predecessor's own step on the batch (Algorithm 2). Usable as it is, with layers built by hand.
 
     Args:
         layers: L layers, from the input upwards.
@@ -100,13 +98,8 @@ class ALModule(SupervisedModule):
             paths=depth,
             losses=loss_logs(depth, numbers),
         )
-        if layer_lr is not None and (len(layer_lr) != depth or min(layer_lr) <= 0):
-            raise ValueError(
-                f"Expected `layer_lr` to hold one learning rate above 0 for each of the {depth} layers, "
-                f"but got {layer_lr}."
-            )
         self.layers = stack
-        self.layer_lr = layer_lr
+        self.layer_lr = check_rates(layer_lr, depth)
         self.isolated = isolated
         self.associated_layers = numbers
         self.path_length = path_length
@@ -195,11 +188,7 @@ class ALModule(SupervisedModule):
         )
 
     def inference_parameters(self, path_length: int | None = None) -> int:
-        """Number of parameters of one path: ``f_1 .. f_k``, ``b_k``, ``h_1 .. h_k``; no g, one bridge.
-
-        Args:
-            path_length: k; the module's own if None.
-        """
+        """Number of parameters of one path (the module's own if None): ``f_1 .. f_k``, ``b_k``, ``h_1 .. h_k``."""
         return self.path(path_length).parameter_count()
 
     def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -261,10 +250,7 @@ class ALModule(SupervisedModule):
 
     def configure_optimizers(self) -> Any:
         """One optimizer, and one scheduler if any, for each layer, whether it is active yet or not."""
-        optimizers = [self.optimizer(layer.parameters()) for layer in self.layers]
-        for optimizer, rate in zip(optimizers, self.layer_lr or []):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        optimizers = layer_optimizers(self.optimizer, self.layers, self.layer_lr)
         return optimizers, make_schedules(self.lr_scheduler, self.lr_scheduler_interval, optimizers)
 
     def active_schedulers(self) -> list[Any]:

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import lightning.pytorch as pl
 import torch
@@ -42,8 +43,9 @@ class RunModule(recipe.Recorded, pl.LightningModule):
         """Let a subclass's own versions of three hooks extend those of this class, with ``super()`` or without."""
         super().__init_subclass__(**arguments)
         for name in ("configure_callbacks", "on_save_checkpoint", "on_load_checkpoint"):
-            if name in vars(cls):
-                setattr(cls, name, _extended(getattr(RunModule, name), vars(cls)[name]))
+            own, ours = getattr(cls, name), getattr(RunModule, name)
+            if own is not ours and own not in _EXTENDED:  # it may stand in the class or come from a mixin
+                setattr(cls, name, _extended(ours, own))
 
     def configure_callbacks(self) -> list[Callback]:
         """Bring the module's own callbacks, but for those that an earlier run has left with the Trainer."""
@@ -96,6 +98,10 @@ class RunModule(recipe.Recorded, pl.LightningModule):
         return module.eval()
 
 
+#: Hooks that are extended already.
+_EXTENDED: WeakSet[Callable[..., Any]] = WeakSet()
+
+
 def _extended(care: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
     """A subclass's hook, after which the base's care is taken; lists that the two return are joined."""
 
@@ -107,4 +113,5 @@ def _extended(care: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[
         given = list(said) if isinstance(said, Sequence) else [] if said is None else [said]
         return [*given, *(one for one in ours if type(one) not in {type(other) for other in given})]
 
+    _EXTENDED.add(hook)
     return hook

@@ -1,16 +1,46 @@
-"""Learning rate schedulers: one per optimizer, and when they step under manual optimization."""
+"""Optimizers of layers and their learning rates: one optimizer per layer, one scheduler per optimizer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from lightning.pytorch.cli import LRSchedulerCallable, ReduceLROnPlateau
-from torch import Tensor
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau as TorchPlateau
 
 Interval: TypeAlias = Literal["epoch", "step"]
+
+
+def check_rates(rates: list[float] | None, layers: int) -> list[float] | None:
+    """Learning rates of so many layers, as they were given.
+
+    Raises:
+        ValueError: if there is another number of them, or one is not above 0.
+    """
+    if rates is not None and (len(rates) != layers or min(rates) <= 0):
+        raise ValueError(
+            f"Expected `layer_lr` to hold one learning rate above 0 for each of the {layers} layers, but got {rates}."
+        )
+    return rates
+
+
+def layer_optimizers(
+    factory: OptimizerCallable, layers: Iterable[nn.Module], rates: list[float] | None
+) -> list[Optimizer]:
+    """One optimizer per layer.
+
+    Args:
+        factory: any callable from parameters to an optimizer.
+        layers: whose parameters they step.
+        rates: a learning rate per layer in place of the optimizer's own, or None.
+    """
+    optimizers = [factory(layer.parameters()) for layer in layers]
+    for optimizer, rate in zip(optimizers, rates or []):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+    return optimizers
 
 
 def make_schedules(
