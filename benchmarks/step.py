@@ -42,7 +42,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
 from al_lightning.data import SST2
-from al_lightning.experiments.report import environment
+from al_lightning.experiments.environment import environment
 from al_lightning.modules.base import SupervisedModule
 
 CUTS: dict[str, tuple[Any, ...]] = {"CNN": (4, 8), "VGG": (4, 8), "ResNet": ("stage", "block")}

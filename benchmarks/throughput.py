@@ -43,7 +43,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import al_lightning as al
 from al_lightning.data import SST2
-from al_lightning.experiments.report import environment
+from al_lightning.experiments.environment import environment
 from al_lightning.modules.base import SupervisedModule
 
 #: Steps before the counted ones: memory is found, kernels are chosen, layers are compiled.

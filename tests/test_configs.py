@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import yaml
 
 import al_lightning as al
+import al_lightning.data
+from al_lightning.cli.lightning_cli import LINKS
 from al_lightning.cli.main import main
 from al_lightning.configs import configs_folder, find_config
-from al_lightning.experiments.reproduce import load_experiment, shipped_experiments
+from al_lightning.experiments.spec import load_experiment, shipped_experiments
 
 FOLDER = configs_folder()
 CONFIGS = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob("*_[ab][lp].yaml"))
@@ -45,6 +50,44 @@ def test_fit_and_test(name: str, tiny_sets: None) -> None:
     assert isinstance(cli.model, al.ALModule if name.endswith("_al.yaml") else al.BPModule)
 
 
+def defaults(kind: type) -> dict[str, Any]:
+    """What a constructor's arguments are when nobody says, those that a subclass passes on included."""
+    found: dict[str, Any] = {}
+    for cls in reversed(kind.__mro__):
+        if "__init__" in vars(cls):
+            parameters = inspect.signature(cls.__init__).parameters.values()
+            found |= {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
+def stated(name: str) -> dict[str, tuple[type, dict[str, Any]]]:
+    """Class and arguments of model and data, as a configuration writes them."""
+    config = yaml.safe_load((FOLDER / name).read_text())
+    packages = {"model": al, "data": al_lightning.data}
+    return {
+        key: (getattr(package, config[key]["class_path"]), config[key].get("init_args", {}))
+        for key, package in packages.items()
+    }
+
+
+def resolved(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of model and data with which a configuration builds them, defaults included."""
+    model, data = ({**defaults(kind), **arguments} for kind, arguments in stated(name).values())
+    return model, data
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_nothing_states_a_default(name: str) -> None:
+    config = yaml.safe_load((FOLDER / name).read_text())
+    assert config.get("seed_everything") != 0
+    assert (config.get("trainer") or {}).get("max_epochs") != 20
+    for kind, arguments in stated(name).values():
+        usual = defaults(kind)
+        for argument, value in arguments.items():
+            assert argument not in LINKS or issubclass(kind, pl.LightningDataModule), f"{argument} comes from the data"
+            assert argument not in usual or usual[argument] != value, f"{argument}: {value} is the default"
+
+
 TEXT = [n for n in CONFIGS if "lstm" in n or "transformer" in n]
 
 
@@ -52,7 +95,7 @@ TEXT = [n for n in CONFIGS if "lstm" in n or "transformer" in n]
 def test_the_papers_recipe_for_text(name: str) -> None:
     """Section 6.5, Tables 7 and 8: GloVe, 50 epochs, the widths, rates and batches."""
     config = yaml.safe_load((FOLDER / name).read_text())
-    model, data, lstm = config["model"]["init_args"], config["data"]["init_args"], "lstm" in name
+    (model, data), lstm = resolved(name), "lstm" in name
     assert config["trainer"]["max_epochs"] == 50
     assert model["embedding_dim"] == 300
     assert "glove" in model["glove"]
@@ -72,8 +115,7 @@ def test_the_papers_recipe_for_text(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in CONFIGS if n.startswith("paper/") and n not in TEXT])
 def test_the_papers_recipe(name: str) -> None:
     """Section 6.6: batch 128, Adam at 1e-4, cross-entropy for BP; attached targets and MSE for AL."""
-    config = yaml.safe_load((FOLDER / name).read_text())
-    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    model, data = resolved(name)
     assert data["batch_size"] == 128
     assert model["optimizer"]["class_path"].endswith("Adam")
     assert model["optimizer"]["init_args"]["lr"] == 1e-4
@@ -81,7 +123,7 @@ def test_the_papers_recipe(name: str) -> None:
         assert model["detach_target"] is False
         assert model["reconstruction_loss"] == "mse"
         assert model["bridge"] == "paper"
-    assert data.get("augment", "cifar10" in name) == ("cifar10" in name)
+    assert data["augment"] == ("cifar10" in name)
 
 
 def test_siblings_of_ours_are_controlled() -> None:
@@ -92,8 +134,9 @@ def test_siblings_of_ours_are_controlled() -> None:
         ours, theirs = (yaml.safe_load((FOLDER / n).read_text()) for n in (name, name.replace("_al", "_bp")))
         assert ours["trainer"] == theirs["trainer"]
         assert ours["data"] == theirs["data"]
-        for key in ("norm", "activation", "in_channels", "image_size", "embedding_dim", "glove", "positions"):
-            assert ours["model"]["init_args"].get(key) == theirs["model"]["init_args"].get(key)
+        (our_model, _), (their_model, _) = resolved(name), resolved(name.replace("_al", "_bp"))
+        for key in ("norm", "activation", "embedding_dim", "glove", "positions"):
+            assert our_model.get(key) == their_model.get(key)
 
 
 def test_configurations_are_found_from_anywhere(tmp_path: Path) -> None:

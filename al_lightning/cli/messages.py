@@ -53,7 +53,7 @@ def explain(report: str) -> str:
     if wrong:
         path, option, reason = wrong.groups()
         name = path.rsplit(".", 1)[-1]
-        return f"Expected `{option}` of {name} to be what it can be, but got something else: {' '.join(reason.split())}"
+        return f"Expected a value that `{option}` of {name} accepts, but got another one. {_shorten(reason, report)}"
     broken = re.search(r"Problem with given class_path '([\w.]+)':\s+(.*?)(?:\n\s+- |\n\s+Given|\Z)", report, re.S)
     if broken:
         path, reason = broken.groups()
@@ -77,6 +77,18 @@ def explain(report: str) -> str:
         trainer = [f"trainer.{name}" for name in inspect.signature(pl.Trainer.__init__).parameters]
         return f"Expected a known key, but got `{given}`.{_guess(given, [*_SECTIONS, *trainer])}"
     return report
+
+
+def _shorten(reason: str, report: str) -> str:
+    """The types that an argument accepts, and what came, out of a report that may list them twice."""
+    accepted = re.search(r"Subtypes: (\[.*?\])\n", reason, re.S) or re.search(r"Expected (?:a|an) ([^.\n]+)", reason)
+    came = re.findall(r"Given value: (.+)|Got value: (.+)", report)
+    written = accepted.group(1) if accepted else " ".join(reason.split())
+    for noise in ("typing.", "<class '", "'>", "collections.abc."):
+        written = written.replace(noise, "")
+    value = next((a or b for a, b in came if a or b), "")
+    given = f"; it was given {value.strip()}." if value else "."
+    return f"It accepts {written.replace('NoneType', 'null').strip('[]')}{given}"
 
 
 def _guess(given: str, known: Iterable[str]) -> str:

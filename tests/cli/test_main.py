@@ -16,7 +16,8 @@ import yaml
 from PIL import Image
 
 import al_lightning as al
-from al_lightning.cli.main import CLI, console, main
+from al_lightning.cli.lightning_cli import CLI
+from al_lightning.cli.main import console, main
 
 SMALL = ["--data", "Digits", "--data.train_samples", "200", "--trainer.accelerator", "cpu"]
 AL = [
@@ -246,7 +247,10 @@ def test_a_misspelt_class_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["--data", "Digit"], r"--data to be a class, but there is no Digit. Did you mean `Digits`\?"),
         (["--model", "mynet.MyNet"], "mynet.MyNet to be a class that can be imported from this folder, but: No module"),
-        (["--model.target_dim", "ten"], "`target_dim` of MLPAL to be what it can be, .*'int'.* Got value: ten"),
+        (
+            ["--model.target_dim", "ten"],
+            "a value that `target_dim` of MLPAL accepts.* It accepts int; it was given ten",
+        ),
     ],
 )
 def test_parser_reports_become_sentences(
@@ -278,9 +282,20 @@ def test_trainer_arguments_that_are_replaced() -> None:
         fit("--trainer.gradient_clip_val", "1.0")
 
 
-def test_image_size_that_does_not_fit() -> None:
-    with pytest.raises(ValueError, match=r"Expected images of shape \(B, 3, 32, 32\).*but got \(16, 1, 8, 8\)"):
-        run("fit", "--model", "MLPAL", "--model.hidden_dims", "[8]", *SMALL, *QUIET, "--data.batch_size", "16")
+def test_the_data_say_what_images_are() -> None:
+    """Channels and size are linked; a module of the user's own data, which has neither, may be told."""
+    cli = run("fit", "--model", "MLPAL", "--model.hidden_dims", "[8]", *SMALL, *QUIET, "--trainer.fast_dev_run", "1")
+    assert cli.model.input_check.shape == (1, 8, 8)
+    Path("mydata.py").write_text(
+        "import lightning.pytorch as pl\nimport torch\nfrom torch.utils.data import DataLoader, TensorDataset\n"
+        "class Own(pl.LightningDataModule):\n"
+        "    def train_dataloader(self):\n"
+        "        return DataLoader(TensorDataset(torch.randn(8, 2, 4, 4), torch.arange(8) % 3), batch_size=4)\n"
+    )
+    told = ["--model.num_classes", "3", "--model.in_channels", "2", "--model.image_size", "4"]
+    own = run("fit", "--model", "MLPAL", "--model.hidden_dims", "[8]", "--data", "mydata.Own", *told, *QUIET,
+              "--trainer.fast_dev_run", "1", "--trainer.accelerator", "cpu")  # fmt: skip
+    assert own.model.input_check.shape == (2, 4, 4)
 
 
 def test_a_mistake_is_a_sentence_not_a_traceback(

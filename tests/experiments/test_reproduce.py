@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from al_lightning.cli import reproduce as experiments
 from al_lightning.cli.main import main
-from al_lightning.experiments import reproduce as experiments
+from al_lightning.experiments.results import Result
 
 SMALL = ["--data.train_samples=200", "--trainer.max_epochs=2", "--trainer.accelerator=cpu"]
 
@@ -26,7 +27,12 @@ def small() -> str:
                 "seeds": [0, 1],
                 "note": "The paper says nothing.",
                 "runs": [
-                    {"name": "MLP-AL", "config": "digits/mlp_al.yaml", "arguments": SMALL},
+                    {
+                        "name": "MLP-AL",
+                        "config": "digits/mlp_al.yaml",
+                        "arguments": SMALL,
+                        "paper": {"2": [91.5], "full": [92.25, 0.75]},
+                    },
                     {"name": "MLP-BP", "config": "digits/mlp_bp.yaml", "arguments": SMALL},
                 ],
             }
@@ -42,7 +48,7 @@ def test_results_are_written_and_kept(
     main(["reproduce", small])
     assert logging.getLogger("lightning.pytorch").level == level  # a notebook goes on with its own
     printed = capsys.readouterr().out
-    for text in ("Small", "MLP-AL", "MLP-BP", "(full)", "±", "The paper says nothing."):
+    for text in ("Small", "MLP-AL", "MLP-BP", "(full)", "±", "The paper says nothing.", "92.25 ± 0.75", "91.50"):
         assert text in printed
     folder = Path("results/small")
     document = json.loads((folder / "results.json").read_text())
@@ -55,6 +61,7 @@ def test_results_are_written_and_kept(
     assert {"torch", "lightning", "python", "processor", "cores", "date", "al_lightning"} <= set(
         document["environment"]
     )
+    assert document["paper"] == {"MLP-AL": {"2": [91.5], "full": [92.25, 0.75]}}
     first = document["results"][0]
     assert first["command"].startswith("al-lightning fit --config configs/digits/mlp_al.yaml --seed_everything 0")
     assert {"test_acc", "test_acc_path1", "test_acc_path2", "test_acc_path3"} == set(first["test"])
@@ -72,7 +79,7 @@ def test_results_are_written_and_kept(
     def never(*args: object) -> None:
         raise AssertionError("a finished run was trained again")
 
-    monkeypatch.setattr(experiments, "_train", never)
+    monkeypatch.setattr(experiments, "train_run", never)
     main(["reproduce", small])
     assert json.loads((folder / "results.json").read_text())["results"] == document["results"]
     with pytest.raises(AssertionError, match="trained again"):
@@ -80,24 +87,24 @@ def test_results_are_written_and_kept(
 
 
 def test_an_interrupted_experiment_goes_on(small: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    train, trained = experiments._train, []
+    train, trained = experiments.train_run, []
 
-    def interrupted(name: str, seed: int, command: list[str], folder: Path) -> experiments.Result:
+    def interrupted(name: str, seed: int, command: list[str], folder: Path) -> Result:
         if len(trained) == 1:
             raise KeyboardInterrupt
         trained.append((name, seed))
         return train(name, seed, command, folder)
 
-    monkeypatch.setattr(experiments, "_train", interrupted)
+    monkeypatch.setattr(experiments, "train_run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main(["reproduce", small])
     seen: list[tuple[str, int]] = []
 
-    def counted(name: str, seed: int, command: list[str], folder: Path) -> experiments.Result:
+    def counted(name: str, seed: int, command: list[str], folder: Path) -> Result:
         seen.append((name, seed))
         return train(name, seed, command, folder)
 
-    monkeypatch.setattr(experiments, "_train", counted)
+    monkeypatch.setattr(experiments, "train_run", counted)
     main(["reproduce", small])
     assert seen == [("MLP-AL", 1), ("MLP-BP", 0), ("MLP-BP", 1)]
 
@@ -105,6 +112,27 @@ def test_an_interrupted_experiment_goes_on(small: str, monkeypatch: pytest.Monke
 def test_mistakes_get_a_sentence() -> None:
     with pytest.raises(ValueError, match="no 'tabel1'. Shipped are: .*digits"):
         main(["reproduce", "tabel1"])
+    run = {"name": "a", "config": "digits/mlp_al.yaml", "paper": {"best": [1.0]}}
+    Path("paper.yaml").write_text(yaml.safe_dump({"title": "a", "seeds": [0], "runs": [run]}))
+    with pytest.raises(ValueError, match="a path's number or 'full', but got best"):
+        main(["reproduce", "paper.yaml"])
     Path("wrong.yaml").write_text("title: a\nseeds: [0]\nrun: []\n")
     with pytest.raises(ValueError, match="wrong.yaml to hold title, runs .* and seeds"):
         main(["reproduce", "wrong.yaml"])
+
+
+def test_side_by_side_is_as_one_after_the_other(small: str) -> None:
+    """The same numbers, whoever trains them; each process has the threads that were asked for."""
+    one = main(["reproduce", small, "--output", "one"])
+    document = yaml.safe_load(Path(small).read_text())
+    Path("both.yaml").write_text(yaml.safe_dump({**document, "threads_per_run": 1}))
+    both = main(["reproduce", "both.yaml"])
+    assert [(r.name, r.seed, r.test, r.curve, r.best_epoch) for r in one] == [
+        (r.name, r.seed, r.test, r.curve, r.best_epoch) for r in both
+    ]
+    assert len(list(Path("results/both/runs").glob("*.json"))) == 4
+    wrong = {**document, "threads_per_run": 1, "seeds": [0]}
+    wrong["runs"] = [wrong["runs"][0], {"name": "Bad", "config": "digits/mlp_al.yaml", "arguments": ["--model.norm=x"]}]
+    Path("wrong.yaml").write_text(yaml.safe_dump(wrong))
+    with pytest.raises(ValueError, match="The run Bad, seed 0, failed"):
+        main(["reproduce", "wrong.yaml", "--output", "results/both"])

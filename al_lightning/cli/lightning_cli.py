@@ -1,0 +1,113 @@
+"""LightningCLI with checkpoints that know their model and data, and what the data tell the model."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+import lightning.pytorch as pl
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from al_lightning.callbacks import Checkpoint, PredictionWriter
+from al_lightning.checkpoints.recipe import Recipe, Recorded
+from al_lightning.cli.checkpoint_arguments import refuse_contradictions, settable
+from al_lightning.cli.messages import argument_names, explain
+
+#: What data know and models need: attributes of the data, linked into arguments of the model where both have them.
+LINKS = ("num_classes", "class_names", "vocabulary", "in_channels", "image_size")
+
+
+class SaveConfig(SaveConfigCallback):
+    """Saves the configuration of a ``fit`` beside its logs, under a new name if there is one already."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Pick a free name, then save."""
+        if stage != "fit" or self.already_saved or trainer.log_dir is None:
+            return
+        folder = Path(trainer.log_dir)
+        names = ["config.yaml", *(f"config-{n}.yaml" for n in range(1, 10_000))]
+        free = next(name for name in names if not (folder / name).exists())
+        self.config_filename = trainer.strategy.broadcast(free)
+        super().setup(trainer, pl_module, stage)
+
+
+class Parser(LightningArgumentParser):
+    """Answers a mistake with a sentence; the full list of arguments is one ``--help`` away."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what the mistake was and end the process with status 2."""
+        if not self.exit_on_error:  # a parser inside the parser, trying one of several types
+            super().error(message, ex)
+        print(f"al-lightning: {explain(message)}\n(`al-lightning fit --help` lists all arguments.)", file=sys.stderr)
+        raise SystemExit(2) from ex
+
+
+class CLI(LightningCLI):
+    """One command of the Trainer's, its arguments parsed, its classes built, and run."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Checkpoint and prediction arguments; what the data tell the model."""
+        parser.add_lightning_class_args(Checkpoint, "checkpoint")
+        parser.add_lightning_class_args(PredictionWriter, "predictions")
+        for name in LINKS:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def before_instantiate_classes(self) -> None:
+        """Give every linked argument that the model takes a value to replace: jsonargparse links to no other."""
+        model = self.config[self.subcommand].model
+        for name in set(LINKS) & set(argument_names(model.class_path)):
+            if name not in model.init_args:
+                model.init_args[name] = None
+
+    def after_instantiate_classes(self) -> None:
+        """Tell model and data how they were configured, so that checkpoints can say it."""
+        for key, built in (("model", self.model), ("data", self.datamodule)):
+            for recipe in self._configured(key):
+                if isinstance(built, Recorded):
+                    built.set_recipe(recipe)
+
+    def _configured(self, key: str) -> Iterator[Recipe]:
+        config = json.loads(self.parser.dump(self.config, format="json"))[self.subcommand]
+        if key in config:
+            yield config[key]
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """TensorBoard and csv side by side for ``fit``; no log folder for the commands that only read."""
+        given = self._get(self.config_init, "trainer", default={})
+        if given.get("logger") is None:
+            if self.subcommand == "fit":
+                folder = given.get("default_root_dir") or os.getcwd()
+                board = TensorBoardLogger(folder, default_hp_metric=False)
+                kwargs["logger"] = [board, CSVLogger(folder, version=board.version)]
+            else:
+                kwargs["logger"] = False
+        return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Say where the best weights are and what to do with them."""
+        checkpoint = self.trainer.checkpoint_callback
+        if self.trainer.is_global_zero and isinstance(checkpoint, Checkpoint) and checkpoint.best_model_path:
+            path = os.path.relpath(checkpoint.best_model_path)
+            score = checkpoint.best_model_score
+            if checkpoint.monitor is not None and score is not None:
+                print(f"Best {checkpoint.monitor}: {float(score):.4f}")
+            print(f"Next: al-lightning test --ckpt_path '{path}'")
+
+
+class CheckpointCLI(CLI):
+    """The same for a command with ``--ckpt_path``: nothing may contradict the checkpoint."""
+
+    recipes: ClassVar[dict[str, Recipe]] = {}
+    checkpoint_path: ClassVar[str] = ""
+
+    def instantiate_classes(self) -> None:
+        """Refuse contradicting arguments before anything is built."""
+        for key, kept in self.recipes.items():
+            for asked in self._configured(key):
+                refuse_contradictions(self.checkpoint_path, key, settable(key, kept, LINKS), asked)
+        super().instantiate_classes()

@@ -1,0 +1,110 @@
+"""Runs of small networks side by side, each in a process of its own with few threads."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+
+from al_lightning.experiments.results import Result
+
+#: Trains one run: from its name, seed, command and a folder for its logs.
+Train: TypeAlias = Callable[[str, int, list[str], Path], Result]
+
+
+def processes(threads: int) -> int:
+    """How many processes of so many threads the processor has room for; 0 where an accelerator trains."""
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return 0
+    cores = len(os.sched_getaffinity(0)) if "sched_getaffinity" in dir(os) else os.cpu_count() or 1
+    return max(1, cores // threads)
+
+
+def train_side_by_side(
+    train: Train, calls: Sequence[tuple[str, int, list[str], Path]], threads: int
+) -> Iterator[tuple[int, Result]]:
+    """Train several runs at the same time.
+
+    Args:
+        train: a function of a module, which other processes can import.
+        calls: its arguments, for each run.
+        threads: how many threads each process works with.
+
+    Yields:
+        Number of the call and its result, as they come.
+
+    Raises:
+        ValueError: naming the run that failed. The others are ended.
+    """
+    before = set(multiprocessing.active_children())
+    with _environment(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads)):
+        # Spawned, not forked: where torch's threads have worked, a forked process waits for them for ever.
+        pool = ProcessPoolExecutor(
+            min(processes(threads) or 1, max(len(calls), 1)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_prepare_worker,
+            initargs=(threads,),
+        )
+        try:
+            waiting: dict[Future[Result], int] = {pool.submit(train, *call): n for n, call in enumerate(calls)}
+            while waiting:
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    number = waiting.pop(future)
+                    yield number, _result(future, calls[number])
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in set(multiprocessing.active_children()) - before:
+                child.terminate()  # after an error or Ctrl-C; at the end nobody works any more
+
+
+def _result(future: Future[Result], call: tuple[str, int, list[str], Path]) -> Result:
+    name, seed = call[:2]
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise ValueError(
+            f"Expected the run {name}, seed {seed}, to finish, but its process or one beside it was killed; is there "
+            "enough memory? Finished runs are kept: start again to go on."
+        ) from error
+    except Exception as error:
+        raise ValueError(f"The run {name}, seed {seed}, failed. {error} Finished runs are kept.") from error
+
+
+def _prepare_worker(threads: int) -> None:
+    """Called in each process: its threads, an end without a traceback on Ctrl-C, and with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables that processes started inside inherit; torch reads them when it is imported."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
