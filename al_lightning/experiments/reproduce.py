@@ -19,7 +19,7 @@ from al_lightning.experiments import figure, results
 from al_lightning.experiments.results import Result
 from al_lightning.experiments.side_by_side import Train, processes, train_side_by_side
 from al_lightning.experiments.spec import Experiment
-from al_lightning.experiments.table import heading, table
+from al_lightning.experiments.table import table
 
 
 class Job(NamedTuple):
@@ -72,9 +72,9 @@ def reproduce(
             finished[job.kept] = result
             missing.remove(job)
             status.update(_status(missing))
-            factor = 100 if result.metric == "acc" else 1
-            console.print(f"{job.name}, seed {job.seed}: test {heading(result.metric)} "
-                          f"{factor * result.test[f'test_{result.metric}']:.2f} in {result.seconds:.1f} s")  # fmt: skip
+            reached = result.test[f"test_{result.metric}"]
+            said = f"{100 * reached:.2f} %" if result.metric == "acc" else f"{reached:.4g}"
+            console.print(f"{job.name}, seed {job.seed}: test {result.metric} {said} in {result.seconds:.1f} s")
     everything = [finished[job.kept] for job in jobs]
     results.write(experiment, everything, output)
     figure.draw(experiment, everything, output / "learning_curves.png")
