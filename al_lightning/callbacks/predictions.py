@@ -10,7 +10,7 @@ from typing import IO, Any
 import lightning.pytorch as pl
 from torch import Tensor
 
-from al_lightning.data.base import ClassificationDataModule
+from al_lightning.data.base import BaseDataModule
 from al_lightning.modules.base import Classifier
 
 
@@ -51,7 +51,7 @@ class PredictionWriter(pl.Callback):
                 "Move it away or pass `--predictions.path`."
             )
         data = getattr(trainer, "datamodule", None)
-        self._names = data.sample_names() if isinstance(data, ClassificationDataModule) else None
+        self._names = data.sample_names() if isinstance(data, BaseDataModule) else None
         self._count = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self._partial, "w", newline="", encoding="utf-8")  # noqa: SIM115 (closed at the end)

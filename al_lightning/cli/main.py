@@ -25,7 +25,7 @@ from al_lightning.checkpoints.contents import read_checkpoint
 from al_lightning.checkpoints.recipe import Recipe, Recorded
 from al_lightning.cli.messages import explain, sentence
 from al_lightning.configs import find_config
-from al_lightning.data import ClassificationDataModule
+from al_lightning.data import BaseDataModule
 from al_lightning.experiments import reproduce as experiments
 from al_lightning.modules.base import Classifier
 
@@ -171,7 +171,7 @@ def _refuse_contradictions(path: str, key: str, kept: Recipe, asked: Recipe) -> 
             f"Expected --{key} to be {names[0]}, which {path} holds, but got {names[1]}. "
             f"Leave --{key} out, or name another checkpoint."
         )
-    run_time = Classifier.run_time_arguments | ClassificationDataModule.run_time_arguments
+    run_time = Classifier.run_time_arguments | BaseDataModule.run_time_arguments
     for name, value in kept.get("init_args", {}).items():
         got = asked.get("init_args", {}).get(name)
         if name in run_time or _agrees(value, got):

@@ -146,7 +146,8 @@ class Classifier(RepeatableModule):
 
     def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
         """Calibrated probabilities (B, K); labels, if any, are not looked at."""
-        x = batch if isinstance(batch, Tensor) else batch[0]
+        # A NamedTuple of tensors, such as tokens with their lengths, is an input without labels.
+        x = batch[0] if type(batch) in (tuple, list) else batch
         return self.probabilities(self(x))
 
     def _fits(self) -> list[targets.FittedTemperature]:

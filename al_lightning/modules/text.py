@@ -9,7 +9,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 
-from al_lightning.modules.base import Batch, Classifier
+from al_lightning.modules.base import Classifier
 from al_lightning.nn import vocabulary as text
 from al_lightning.nn.embedding import TokenEmbedding
 from al_lightning.nn.sequence import Tokens
@@ -95,7 +95,7 @@ class TextClassifier(Classifier):
                 "or pass its `vocabulary` to the data module."
             )
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: tuple[Tensor | Tokens, Tensor], batch_idx: int) -> None:
         """Log which share of the tokens is padding.
 
         Raises:
@@ -109,9 +109,14 @@ class TextClassifier(Classifier):
                         "Expected an optimizer that reads sparse gradients, because sparse_embedding=True, but got "
                         f"{type(optimizer).__name__}. Set `optimizer` to al_lightning.optim.LazyAdam."
                     )
-        x = batch[0].tokens if isinstance(batch[0], Tokens) else batch[0]
-        padding = (x == text.PAD).float().mean()
-        self.log("train_padding", padding, on_step=False, on_epoch=True, batch_size=x.numel(), sync_dist=True)
+        x = batch[0]
+        if isinstance(x, Tokens):
+            size = x.tokens.numel()
+            padding = 1 - x.lengths.sum() / size
+        else:
+            size = x.numel()
+            padding = (x == text.PAD).float().mean()
+        self.log("train_padding", padding, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
 
     def predict_text(self, texts: Sequence[str], max_length: int = 1000) -> list[tuple[str, float]]:
         """Class name and calibrated probability of each text.
