@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,9 +14,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor
 
 from al_lightning import MLPAL, MLPBP
-from al_lightning.data import IMDB, SST2, Digits, TextClassification
+from al_lightning.data import (
+    CIFAR10,
+    IMDB,
+    SST2,
+    AGNews,
+    BaseDataModule,
+    DBpedia,
+    Digits,
+    FashionMNIST,
+    TextClassification,
+)
+from al_lightning.data.dataset import LabelledDataset
 
 
 def fingerprint(data: Digits | IMDB | SST2 | TextClassification) -> str:
@@ -157,3 +171,103 @@ def test_workers_change_nothing(trainer: Callable[..., pl.Trainer]) -> None:
         trainer(max_epochs=1).fit(module, Digits(train_samples=200, num_workers=workers))
         finals.append([p.detach().clone() for p in module.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*finals))
+
+
+# ---------------------------------------------------------------------- labels that are no classes
+
+
+class Pairs(LabelledDataset[tuple[Tensor, Tensor]]):
+    """Numbers and labels of any kind."""
+
+    def __init__(self, labels: Tensor) -> None:
+        self.labels = labels
+
+    def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        return index, self.labels[index]
+
+
+class Values(BaseDataModule[tuple[Tensor, Tensor], Pairs]):
+    """The least that a kind of data has to say."""
+
+    labels = torch.linspace(0, 1, 50)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("data", 8, 0.2, 0, 0, **options)
+
+    def load_split(self, split: str) -> tuple[Pairs, Tensor]:
+        return Pairs(self.labels), self.own_part(self.labels, split)
+
+    def load_unlabelled(self, path: Path) -> tuple[Pairs, list[str]]:
+        raise NotImplementedError
+
+    def prepare(self, batch: Any, training: bool = False, epoch: int = 0) -> tuple[Tensor, Tensor]:
+        return batch[0].float().unsqueeze(1), batch[1]
+
+
+class Rounded(Values):
+    def strata(self, labels: Tensor) -> Tensor:
+        return (labels > 0.5).long()
+
+
+def test_values_are_split_at_random() -> None:
+    data = Values(train_samples=30)
+    assert data.num_classes is data.class_names is data.vocabulary is data.sample_names() is None
+    parts = [data.indices(split).tolist() for split in ("train", "val", "test")]
+    assert [len(part) for part in parts] == [24, 6, 10]
+    assert len({n for part in parts for n in part}) == 40
+    assert Values(train_samples=30).indices("val").tolist() == parts[1]
+    assert torch.cat([y for _, y in data.train_dataloader()]).dtype == torch.float32
+    with pytest.raises(ValueError, match=r"class numbers, because label_noise=0.1 .*num_classes=None .* torch.float32"):
+        Values(label_noise=0.1).setup("fit")
+
+
+def test_a_subclass_says_what_splits_keep_the_proportions_of() -> None:
+    data = Rounded()
+    assert [int((data.labels[data.indices(split)] > 0.5).sum()) for split in ("train", "val", "test")] == [16, 4, 5]
+
+
+def test_an_empty_split_gets_a_sentence() -> None:
+    class Empty(Values):
+        def load_split(self, split: str) -> tuple[Pairs, Tensor]:
+            return Pairs(torch.zeros(0)), torch.arange(0)
+
+    with pytest.raises(ValueError, match="at least one sample in the test split of Empty, but it is empty. Look"):
+        Empty().test_dataloader()
+
+
+# ---------------------------------------------------------------------- shares and sets
+
+
+class HalfTheRanks(DDPStrategy):
+    """Two processes train each of three replicas, as the stages of a pipeline do."""
+
+    @property
+    def distributed_sampler_kwargs(self) -> dict[str, Any]:
+        return {"num_replicas": 3, "rank": 1}
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test", "predict"])
+def test_the_strategy_says_which_share_is_read(split: str) -> None:
+    """Rank 4 of 6 reads the share of replica 1 of 3."""
+    data = Digits(batch_size=10)
+    data.trainer = SimpleNamespace(strategy=HalfTheRanks(), overfit_batches=0, global_rank=4, world_size=6)  # type: ignore[assignment]
+    sampler: Any = getattr(data, f"{split}_dataloader")().sampler
+    assert (sampler.rank, sampler.num_replicas) == (1, 3)
+    alone = Digits(batch_size=30)
+    whole: Any = getattr(alone, f"{split}_dataloader")().sampler
+    for ours, everyones in zip(list(sampler)[:3], whole):
+        assert torch.equal(ours, everyones[10:20])
+
+
+@pytest.mark.parametrize("kind", [CIFAR10, Digits, FashionMNIST, AGNews, DBpedia, IMDB, SST2])
+def test_named_sets_are_attributes_only(kind: type[BaseDataModule[Any, Any]]) -> None:
+    assert "__init__" not in vars(kind)
+    one, other = kind(), kind(root="elsewhere")
+    assert isinstance(one.class_names, list)
+    assert len(one.class_names) == one.num_classes
+    one.class_names.append("another")
+    assert other.class_names == kind().class_names != one.class_names
+    arguments = one.plain_arguments()
+    assert {"root", "batch_size", "val_fraction", "seed", "label_noise", "noisy_validation", "train_samples"} <= set(
+        arguments
+    )

@@ -128,8 +128,6 @@ class ImageDataModule(BaseDataModule[ImageBatch, ImageArrays]):
         self.augment = self.default_augment if augment is None else augment
         self.image_size = image_size or self.native_size or DEFAULT_SIZE
         self.channels_last = channels_last
-        # A later version may have other defaults: a checkpoint keeps what they were.
-        self.record(augment=self.augment, image_size=self.image_size)
 
     @abstractmethod
     def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:

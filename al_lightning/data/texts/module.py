@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict
 
 import numpy as np
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
+from typing_extensions import Unpack
 
 from al_lightning.data.base import BaseDataModule
 from al_lightning.data.options import DataOptions
@@ -20,12 +21,17 @@ from al_lightning.nn import vocabulary as text
 from al_lightning.nn.sequence import Tokens
 
 
-class TextOptions(DataOptions, total=False):
+class GivenVocabulary(TypedDict, total=False):
+    """An argument without a default: the configuration that a run saves must not say that there is no vocabulary."""
+
+    vocabulary: text.Vocabulary | None
+
+
+class TextOptions(DataOptions, GivenVocabulary, total=False):
     """Arguments of :class:`TextDataModule` for constructors that pass them on as keywords."""
 
     max_words: int
     cache_dir: str | None
-    vocabulary: text.Vocabulary | None
 
 
 class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
@@ -90,7 +96,7 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         train_samples: int | None = None,
         predict_from: str | None = None,
         cache_dir: str | None = None,
-        vocabulary: text.Vocabulary | None = None,
+        **given: Unpack[GivenVocabulary],
     ) -> None:
         super().__init__(
             root,
@@ -106,12 +112,12 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         for name, value in (("max_length", max_length), ("max_words", max_words)):
             if value < 1:
                 raise ValueError(f"Expected `{name}` to be at least 1, but got {value}.")
-        if vocabulary is not None:
-            text.check_vocabulary(vocabulary)
+        self._vocabulary = given.get("vocabulary")
+        if self._vocabulary is not None:
+            text.check_vocabulary(self._vocabulary)
         self.max_length = max_length
         self.max_words = max_words
         self.cache_dir = Path(cache_dir) if cache_dir is not None else Path(root) / ".al_lightning"
-        self._vocabulary = vocabulary
 
     # ------------------------------------------------------------------ what the model needs to know
 

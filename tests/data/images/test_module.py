@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from set_files import draw
 
-from al_lightning.data import Digits
+from al_lightning.data import CIFAR10, Digits, FashionMNIST
 
 
 def test_padding_to_a_larger_size() -> None:
@@ -28,3 +28,10 @@ def test_pixel_range_of_predicted_files(tmp_path: Path) -> None:
     data = Digits(predict_from=str(tmp_path / "in"))
     data.setup("predict")
     assert int(data.dataset("predict").images.max()) == 16
+
+
+def test_a_set_says_what_is_usual() -> None:
+    assert (CIFAR10().augment, CIFAR10(augment=False).augment) == (True, False)
+    assert (Digits().augment, Digits(augment=True).augment) == (False, True)
+    assert [kind().image_size for kind in (CIFAR10, Digits, FashionMNIST)] == [32, 8, 28]
+    assert FashionMNIST(image_size=32).image_size == 32

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from jsonargparse import ArgumentParser
@@ -148,3 +150,34 @@ def test_the_command_line_takes_a_vocabulary_as_one_value(kind: Any) -> None:
 def test_a_text_model_on_images_gets_a_sentence() -> None:
     with pytest.raises(Exception, match="Expected `vocab_size` or `vocabulary`"):
         main(["fit", "--model", "LSTMBP", "--data", "Digits", "--trainer.fast_dev_run", "1"])
+
+
+@pytest.mark.parametrize("data", ["IMDB", "Digits"])
+def test_a_runs_own_configuration_agrees_with_its_checkpoint(imdb: None, data: str) -> None:
+    """What the data found out themselves, such as the vocabulary, is no contradiction."""
+    model = ["LSTMBP", *SMALL] if data == "IMDB" else ["MLPBP", "--model.in_channels", "1", "--model.image_size", "8"]
+    main(["fit", "--data", data, "--model", *model, "--trainer.max_epochs", "1", "--trainer.accelerator", "cpu"])
+    (checkpoint,) = Path("lightning_logs").rglob("last.ckpt")
+    tested = main(["test", "--ckpt_path", str(checkpoint), "--config", "lightning_logs/version_0/config.yaml"])
+    assert tested is not None
+    assert "test_acc" in tested.trainer.callback_metrics
+
+
+def test_the_share_of_padding_stems_from_the_lengths(imdb: None, trainer: Callable[..., pl.Trainer]) -> None:
+    data = IMDB(batch_size=9)
+    fitted = trainer(max_epochs=1)
+    fitted.fit(LSTMBP(2, data.vocab_size, embedding_dim=4, hidden_dims=[3]), data)
+    batches = [batch.tokens for batch in data.train_dataloader()]
+    padding = sum(int((tokens == 0).sum()) for tokens in batches) / sum(tokens.numel() for tokens in batches)
+    assert padding > 0
+    assert fitted.callback_metrics["train_padding"] == pytest.approx(padding)
+
+
+def test_predicting_takes_inputs_with_and_without_labels(imdb: None) -> None:
+    data = IMDB(batch_size=8)
+    module = LSTMBP(2, data.vocab_size, embedding_dim=4, hidden_dims=[3]).eval()
+    x, y = data.prepare(next(iter(data.test_dataloader())))
+    expected = module.predict_step((x, y), 0)
+    assert len(expected) == 8
+    for batch in ([x, y], x, x.tokens, (x.tokens, y)):
+        torch.testing.assert_close(module.predict_step(batch, 0), expected)
