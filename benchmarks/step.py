@@ -116,7 +116,7 @@ class StepTimes(pl.Callback):
             torch.cuda.synchronize(module.device)
 
 
-def _fit(module: SupervisedModule, data: DataLoader[Any], steps: int, *callbacks: pl.Callback) -> None:
+def _fit(module: SupervisedModule, data: Any, steps: int, *callbacks: pl.Callback) -> None:
     trainer = pl.Trainer(
         max_steps=steps, max_epochs=-1, callbacks=list(callbacks), logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
@@ -124,7 +124,7 @@ def _fit(module: SupervisedModule, data: DataLoader[Any], steps: int, *callbacks
     trainer.fit(module, data)
 
 
-def step_times(modules: list[SupervisedModule], data: DataLoader[Any], rounds: int, steps: int) -> list[list[float]]:
+def step_times(modules: list[SupervisedModule], data: Any, rounds: int, steps: int) -> list[list[float]]:
     """Seconds of each step of each module; rounds alternate, the first step of a round is not counted."""
     seconds: list[list[float]] = [[] for _ in modules]
     for _ in range(rounds):
@@ -135,7 +135,7 @@ def step_times(modules: list[SupervisedModule], data: DataLoader[Any], rounds: i
     return seconds
 
 
-def saved_bytes(module: SupervisedModule, data: DataLoader[Any]) -> int:
+def saved_bytes(module: SupervisedModule, data: Any) -> int:
     """Peak bytes that autograd keeps during a step."""
     count = SavedBytes(module)
     with count.counting():
@@ -144,7 +144,7 @@ def saved_bytes(module: SupervisedModule, data: DataLoader[Any]) -> int:
     return count.peak
 
 
-def device_bytes(module: SupervisedModule, data: DataLoader[Any]) -> int | None:
+def device_bytes(module: SupervisedModule, data: Any) -> int | None:
     """Peak memory of the accelerator during a step, weights and optimizer included; None on the CPU."""
     if not torch.cuda.is_available():
         return None
@@ -183,7 +183,7 @@ def compare(network: str, bridge: str, cuts: Any, batch_size: int, rounds: int, 
     """One variant of one network against its sibling, in alternating rounds."""
     if network in TEXT:
         sentences = SST2(root, batch_size)
-        data = sentences.train_dataloader()
+        data: Any = sentences
         controls: dict[str, Any] = dict(
             vocab_size=sentences.vocab_size, optimizer=functools.partial(torch.optim.Adam, fused=True)
         )

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
-from al_lightning.data import CIFAR10, FashionMNIST, tokens
+from al_lightning.data import CIFAR10, FashionMNIST
 from al_lightning.data.base import Split
-from al_lightning.data.rows import Rows, RowSource
+from al_lightning.data.texts import token_cache
+from al_lightning.data.texts.rows import Rows, RowSource
 
 torch.set_num_threads(1)  # tests run side by side, one process a core
 
@@ -101,7 +102,7 @@ def make_sets_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         return Rows([f"word{y} and some more , no {k % 7}" + " again" * (k % 5) for k, y in enumerate(labels)],
                     labels, None, 0)  # fmt: skip
 
-    monkeypatch.setattr(tokens, "read_rows", rows)
+    monkeypatch.setattr(token_cache, "read_rows", rows)
     for data, size, channels in ((CIFAR10, 32, 3), (FashionMNIST, 28, 1)):
         monkeypatch.setattr(data, "load", load(size, channels))
         monkeypatch.setattr(data, "prepare_data", lambda self: None)

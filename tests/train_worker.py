@@ -115,7 +115,7 @@ def run(
 
     def loader(data: TensorDataset, training: bool) -> DataLoader[Any]:
         sampler = (Uneven if training and uneven and devices == 2 else BatchIndices)(
-            torch.arange(len(data)), BATCH // devices, shuffle=training, rank=rank, world_size=devices,
+            torch.arange(len(data)), BATCH // devices, shuffle=training, rank=rank, num_replicas=devices,
             training=training,
         )  # fmt: skip
         return DataLoader(data, sampler=sampler, batch_size=None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from al_lightning.checkpoints.contents import read_checkpoint
 from al_lightning.checkpoints.recipe import Recipe
-from al_lightning.data import ClassificationDataModule as BaseDataModule
+from al_lightning.data import BaseDataModule
 from al_lightning.modules.base import SupervisedModule
 
 

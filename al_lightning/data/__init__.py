@@ -1,25 +1,27 @@
 """LightningDataModules: what a batch ``(x, y)`` is and where it comes from."""
 
-from al_lightning.data.ag_news import AGNews
-from al_lightning.data.base import ClassificationDataModule
-from al_lightning.data.cifar10 import CIFAR10
-from al_lightning.data.dbpedia import DBpedia
-from al_lightning.data.digits import Digits
-from al_lightning.data.fashion_mnist import FashionMNIST
-from al_lightning.data.image import ImageDataModule, ImageOptions
-from al_lightning.data.image_folder import ImageFolder
-from al_lightning.data.imdb import IMDB
-from al_lightning.data.sst2 import SST2
-from al_lightning.data.text_classification import TextClassification
-from al_lightning.data.textdata import TextDataModule, TextOptions
+from al_lightning.data.base import BaseDataModule
+from al_lightning.data.images.cifar10 import CIFAR10
+from al_lightning.data.images.digits import Digits
+from al_lightning.data.images.fashion_mnist import FashionMNIST
+from al_lightning.data.images.image_folder import ImageFolder
+from al_lightning.data.images.module import ImageDataModule, ImageOptions
+from al_lightning.data.options import DataOptions
+from al_lightning.data.texts.ag_news import AGNews
+from al_lightning.data.texts.dbpedia import DBpedia
+from al_lightning.data.texts.imdb import IMDB
+from al_lightning.data.texts.module import TextDataModule, TextOptions
+from al_lightning.data.texts.sst2 import SST2
+from al_lightning.data.texts.text_classification import TextClassification
 
 __all__ = [
     "CIFAR10",
     "IMDB",
     "SST2",
     "AGNews",
-    "ClassificationDataModule",
+    "BaseDataModule",
     "DBpedia",
+    "DataOptions",
     "Digits",
     "FashionMNIST",
     "ImageDataModule",

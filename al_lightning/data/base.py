@@ -1,79 +1,56 @@
-"""What all data modules share: arguments, splits, label noise and loaders."""
+"""The base of all data modules: arguments, splits and loaders, and one ``prepare`` for the batches of every loader."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import lightning.pytorch as pl
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from al_lightning.checkpoints.recipe import Recorded
-from al_lightning.data.loader import ResumableLoader
-from al_lightning.data.samplers import BatchIndices, SequentialBatchIndices
-from al_lightning.training import randomness
+from al_lightning.data.dataset import LabelledDataset, RawBatch
+from al_lightning.data.loader import make_loader
+from al_lightning.data.splits import TEST_SEED, are_class_numbers, hold_out, redraw_labels, split_samples
+from al_lightning.training.reduction import data_share
 
 Split: TypeAlias = Literal["train", "val", "test", "predict"]
-RawBatch = TypeVar("RawBatch")
-
-# Streams of the data seed, one a purpose, so that none depends on another's draws.
-_NOISE, _LOADER = 1, 2
+Samples = TypeVar("Samples", bound=LabelledDataset[Any])
+_HINTS = {"val_fraction": ": 1 would leave nothing to train on. Use 0 to turn validation off."}
 
 
-def stratified_split(labels: Tensor, fraction: float, seed: int, what: str) -> tuple[Tensor, Tensor]:
-    """Split samples in two, class by class.
+class BaseDataModule(Recorded, pl.LightningDataModule, Generic[RawBatch, Samples]):
+    """Abstract base: a subclass loads splits and turns what a loader yields into ``(x, y)``.
 
-    Args:
-        labels: (N,) int64.
-        fraction: share of the second part, in [0, 1).
-        seed: names the split.
-        what: the argument that asked for it, for the message.
-
-    Returns:
-        Sample numbers of the first and the second part, both sorted.
-
-    Raises:
-        ValueError: if a part would have no sample, or not one of each class.
-    """
-    everything = torch.arange(len(labels))
-    if fraction == 0:
-        return everything, everything[:0]
-    try:
-        first, second = train_test_split(
-            everything.numpy(), test_size=fraction, random_state=seed, stratify=labels.numpy()
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"Expected enough samples of every class to split off {what}={fraction}, but got "
-            f"{len(labels)} samples ({error}). Use a larger set, or another {what}."
-        ) from None
-    return torch.as_tensor(first).sort().values, torch.as_tensor(second).sort().values
-
-
-class ClassificationDataModule(Recorded, pl.LightningDataModule, Generic[RawBatch]):
-    """Abstract base: a subclass says what its samples are and how a raw batch becomes ``(x, y)``.
+    A batch that reaches the model is a plain tuple ``(x, y)``, on the model's device.
 
     Args:
-        root: folder that is searched for the data before the network is.
-        batch_size: samples a batch and process.
-        val_fraction: share of the training split that is held out for validation, in [0, 1); 0 turns
-            validation off.
-        num_workers: loader processes; 0 is fastest for data in memory.
-        seed: names split, label noise, order and augmentation.
-        label_noise: share of the training split whose labels are redrawn uniformly over all K classes.
-        noisy_validation: whether the validation split keeps redrawn labels.
+        root: folder that is searched for the data before they are downloaded.
+        batch_size: samples per batch and process.
+        val_fraction: share of the training split that is held out for validation, in [0, 1); 0 turns validation off.
+        num_workers: loader processes per process that trains; 0 is fastest for data in memory.
+        seed: seed of the validation split, label noise, order and augmentation.
+        label_noise: share of the training split (validation included) whose labels are redrawn uniformly from all
+            classes. The validation split is drawn from the true labels, so that it is the same for every share.
+        noisy_validation: whether redrawn labels stay in the validation split.
+        train_samples: number of training samples to use (validation included), a seeded subset in the proportions of
+            the whole; all if None.
+        predict_from: what to predict instead of the test split; a path whose kind the subclass says.
 
     Raises:
         ValueError: if an argument is out of its range.
     """
 
-    #: K.
-    num_classes: int
-    #: K names, in the order of the labels.
-    class_names: list[str]
+    #: Number of classes; None where labels are no class numbers.
+    num_classes: int | None = None
+    #: Names of the classes in the order of their numbers, a list once the module is built; None without classes.
+    class_names: Sequence[str] | None = None
+    #: Share of the training split that becomes the test split, in sets that have no test split of their own.
+    test_fraction: float = 0.2
     run_time_arguments: ClassVar[frozenset[str]] = frozenset({"root", "batch_size", "num_workers", "predict_from"})
     unrecorded_arguments: ClassVar[frozenset[str]] = frozenset({"predict_from"})
 
@@ -84,23 +61,24 @@ class ClassificationDataModule(Recorded, pl.LightningDataModule, Generic[RawBatc
         val_fraction: float,
         num_workers: int,
         seed: int,
-        label_noise: float,
-        noisy_validation: bool,
+        *,
+        label_noise: float = 0.0,
+        noisy_validation: bool = True,
+        train_samples: int | None = None,
+        predict_from: str | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"Expected `batch_size` to be at least 1, but got {batch_size}.")
-        if not 0 <= val_fraction < 1:
-            raise ValueError(
-                f"Expected `val_fraction` to be in [0, 1), but got {val_fraction}: "
-                "1 would leave nothing to train on. Use 0 to turn validation off."
-            )
-        if num_workers < 0:
-            raise ValueError(f"Expected `num_workers` to be at least 0, but got {num_workers}.")
-        if seed < 0:
-            raise ValueError(f"Expected `seed` to be at least 0, but got {seed}.")
-        if not 0 <= label_noise <= 1:
-            raise ValueError(f"Expected `label_noise` to be in [0, 1], but got {label_noise}.")
+        ranges = {
+            "batch_size": (batch_size, batch_size >= 1, "at least 1"),
+            "val_fraction": (val_fraction, 0 <= val_fraction < 1, "in [0, 1)"),
+            "num_workers": (num_workers, num_workers >= 0, "at least 0"),
+            "seed": (seed, seed >= 0, "at least 0"),
+            "label_noise": (label_noise, 0 <= label_noise <= 1, "in [0, 1]"),
+            "train_samples": (train_samples, train_samples is None or train_samples >= 1, "at least 1"),
+        }
+        for name, (value, fits, expected) in ranges.items():
+            if not fits:
+                raise ValueError(f"Expected `{name}` to be {expected}, but got {value}{_HINTS.get(name, '.')}")
         self.root = root
         self.batch_size = batch_size
         self.val_fraction = val_fraction
@@ -108,6 +86,15 @@ class ClassificationDataModule(Recorded, pl.LightningDataModule, Generic[RawBatc
         self.seed = seed
         self.label_noise = label_noise
         self.noisy_validation = noisy_validation
+        self.train_samples = train_samples
+        self.predict_from = predict_from
+        if self.class_names is not None:
+            self.class_names = list(self.class_names)  # own, so that no change reaches other instances
+        self._datasets: dict[str, Samples] = {}
+        self._indices: dict[str, Tensor] = {}
+        self._names: list[str] | None = None
+
+    # ------------------------------------------------------------------ what a subclass says
 
     @property
     def vocabulary(self) -> list[str] | None:
@@ -115,99 +102,144 @@ class ClassificationDataModule(Recorded, pl.LightningDataModule, Generic[RawBatc
         return None
 
     @abstractmethod
-    def dataset(self, split: Split) -> Dataset[RawBatch]:
-        """The data set that a split's sample numbers index, by whole batches."""
+    def load_split(self, split: Literal["train", "test"]) -> tuple[Samples, Tensor]:
+        """Load a data set, and the numbers of the samples in it that make up the split, (N,) int64."""
 
     @abstractmethod
-    def indices(self, split: Split) -> Tensor:
-        """Sample numbers of a split, (N,) int64."""
-
-    def lengths(self, split: Split) -> Tensor | None:
-        """Length of every sample, (all samples,) int64, where batches shall hold similar ones; else None."""
-        return None
+    def load_unlabelled(self, path: Path) -> tuple[Samples, list[str]]:
+        """Load what ``predict_from`` names: a data set whose labels mean nothing, and a name for each sample."""
 
     @abstractmethod
-    def prepare(self, batch: RawBatch, training: bool = False, epoch: int = 0) -> tuple[Tensor, Tensor]:
-        """Turn what a loader yields into ``(x, y)``, on the batch's device."""
+    def prepare(self, batch: RawBatch, training: bool = False, epoch: int = 0) -> tuple[Any, Tensor]:
+        """Turn what a loader of this module yields into ``(x, y)``, on the device that the batch is on.
 
-    def split_labels(self, labels: Tensor, wholes: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Redraw labels and hold out a validation split.
+        With ``training``, samples are augmented if the module does so at all, at random for each ``epoch``.
+        """
 
-        The split is drawn from the clean labels, so that it is the same for every ``label_noise``.
+    def strata(self, labels: Tensor) -> Tensor | None:
+        """What splits keep the proportions of, (N,) integers: the labels (N, ...) if they are class numbers.
 
-        Args:
-            labels: (N,) int64, the clean labels of the training split.
-            wholes: (N,) int64, the sample that each one is a part of, its own number for a whole; None if no
-                sample is part of another. Only wholes validate, and no part of theirs trains.
+        Override it to keep other proportions; None splits at random.
+        """
+        return labels if are_class_numbers(labels) else None
+
+    def wholes(self, dataset: Samples, samples: Tensor) -> Tensor | None:
+        """For sets whose samples are parts of others: which one each of some training samples (N,) is a part of.
+
+        Override it to keep the parts of validation samples out of training.
 
         Returns:
-            Labels with noise (N,), and the sample numbers for training and for validation.
+            (N,) int64, positions in ``samples``, its own for a whole; None if no sample is a part of another.
         """
-        if wholes is None:
-            train, val = stratified_split(labels, self.val_fraction, self.seed, "val_fraction")
-        else:
-            everything = torch.arange(len(labels))
-            own = everything[wholes == everything]
-            _, chosen = stratified_split(labels[own], self.val_fraction, self.seed, "val_fraction")
-            val = own[chosen]
-            train = everything[~torch.isin(wholes, val)]
-        generator = torch.Generator().manual_seed(randomness.derive_seed(self.seed, _NOISE))
-        chosen = torch.randperm(len(labels), generator=generator)[: round(self.label_noise * len(labels))]
-        noisy = labels.clone()
-        noisy[chosen] = torch.randint(self.num_classes, (len(chosen),), generator=generator)
-        if not self.noisy_validation:
-            noisy[val] = labels[val]
-        return noisy, train, val
+        return None
 
-    # ------------------------------------------------------------------ loaders
+    # ------------------------------------------------------------------ splits
 
-    def _loader(self, split: Split) -> DataLoader[Any]:
-        indices = self.indices(split)
-        if len(indices) == 0:
+    def setup(self, stage: str) -> None:
+        """Load what a stage needs and is not loaded yet; called by Lightning on every process."""
+        if stage in ("fit", "validate") and "train" not in self._datasets:
+            self._load_training()
+        if stage == "predict" and self.predict_from is not None:
+            dataset, self._names = self.load_unlabelled(Path(self.predict_from))
+            self._datasets["predict"], self._indices["predict"] = dataset, torch.arange(len(dataset))
+        elif stage in ("test", "predict") and stage not in self._datasets:
+            dataset, samples = self._load("test")
+            self._datasets |= {"test": dataset, "predict": dataset}
+            self._indices |= {"test": dataset.long_to_short(samples), "predict": samples}
+
+    def own_part(self, labels: Tensor, split: Literal["train", "test"]) -> Tensor:
+        """Sample numbers of a split, sorted, for a set that has no test split of its own.
+
+        The test split is a share of ``test_fraction`` of all ``labels`` (N, ...), the same for every ``seed``.
+        """
+        parts = split_samples(len(labels), self.strata(labels), self.test_fraction, TEST_SEED, "test_fraction")
+        return parts[split == "test"]
+
+    def dataset(self, split: Split) -> Samples:
+        """The data set that a split's sample numbers index; loaded now if it is not loaded yet."""
+        self._ready(split)
+        return self._datasets[split]
+
+    def indices(self, split: Split) -> Tensor:
+        """Sample numbers of a split, (N,) int64."""
+        self._ready(split)
+        return self._indices[split]
+
+    def lengths(self, split: Split) -> Tensor | None:
+        """Length of every sample of the data set, by which training batches are made; other splits keep their order."""
+        return self.dataset(split).lengths if split == "train" else None
+
+    def sample_names(self) -> list[str] | None:
+        """Names of the samples to predict if ``predict_from`` is set, else None: their numbers do."""
+        return self._names
+
+    def _ready(self, split: Split) -> None:
+        """Load a split for someone who has no Trainer to call ``prepare_data`` and ``setup``, as in a notebook."""
+        if split not in self._indices:
+            self.prepare_data()
+            self.setup({"train": "fit", "val": "fit", "test": "test", "predict": "predict"}[split])
+
+    def _load(self, split: Literal["train", "test"]) -> tuple[Samples, Tensor]:
+        dataset, samples = self.load_split(split)
+        if len(samples) == 0:
             raise ValueError(
                 f"Expected at least one sample in the {split} split of {type(self).__name__}, but it is empty. "
-                f"Look at the files under {self.root!r} and at `val_fraction`."
+                f"Look at the files under {self.root!r}."
             )
-        training = split == "train"
-        trainer = self.trainer
-        shuffle = training and not getattr(trainer, "overfit_batches", 0)
-        sampler = (BatchIndices if shuffle else SequentialBatchIndices)(
-            indices,
-            self.batch_size,
-            shuffle=shuffle,
-            seed=self.seed,
-            rank=trainer.global_rank if trainer else 0,
-            world_size=trainer.world_size if trainer else 1,
-            training=training,
-            lengths=self.lengths(split),
-        )
-        return (ResumableLoader if training else DataLoader)(
-            self.dataset(split),
-            sampler=sampler,
-            batch_size=None,  # the sampler makes batches: one indexing instead of B samples and a collate
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            # Own generator: starting an iteration draws a number, which must not come from the global stream.
-            generator=torch.Generator().manual_seed(randomness.derive_seed(self.seed, _LOADER)),
-        )
+        return dataset, samples
+
+    def _load_training(self) -> None:
+        dataset, samples = self._load("train")
+        if self.train_samples is not None and self.train_samples < len(samples):
+            share, strata = self.train_samples / len(samples), self.strata(dataset.labels[samples])
+            _, kept = split_samples(len(samples), strata, share, self.seed, "train_samples as a share")
+            dataset, samples = dataset.take(samples[kept])
+        labels = dataset.labels[samples]
+        strata, wholes = self.strata(labels), self.wholes(dataset, samples)
+        train, val = hold_out(len(samples), strata, wholes, self.val_fraction, self.seed)
+        if self.label_noise > 0:
+            noisy = redraw_labels(labels, self.num_classes, self.label_noise, self.seed)
+            if not self.noisy_validation:
+                noisy[val] = labels[val]
+            dataset.labels = dataset.labels.index_copy(0, samples, noisy)
+        self._datasets |= {"train": dataset, "val": dataset}
+        self._indices |= {"train": samples[train], "val": dataset.long_to_short(samples[val])}
+
+    # ------------------------------------------------------------------ loaders
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches in a new seeded order each epoch."""
         return self._loader("train")
 
     def val_dataloader(self) -> Any:
-        """Validation batches in order; none if ``val_fraction`` is 0."""
+        """Validation batches in a fixed order; none if ``val_fraction`` is 0."""
         return self._loader("val") if self.val_fraction > 0 else []
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Test batches in order."""
+        """Test batches in a fixed order."""
         return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Batches to predict, in order: the test split, or what ``predict_from`` names."""
         return self._loader("predict")
 
-    def sample_names(self) -> list[str] | None:
-        """Names of the samples to predict, or None for their numbers."""
-        return None
+    def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int) -> tuple[Any, Tensor]:
+        """Prepare a batch; called by Lightning when the batch is on its device."""
+        trainer = self.trainer
+        assert trainer is not None
+        return self.prepare(batch, training=trainer.training, epoch=trainer.current_epoch)
+
+    def _loader(self, split: Split) -> DataLoader[Any]:
+        training, trainer = split == "train", self.trainer
+        shuffle = training and not getattr(trainer, "overfit_batches", 0)  # overfitting repeats the same batches
+        return make_loader(
+            self.dataset(split),
+            self.indices(split),
+            self.batch_size,
+            share=data_share(trainer),
+            seed=self.seed,
+            training=training,
+            shuffle=shuffle,
+            lengths=self.lengths(split),
+            num_workers=self.num_workers,
+        )

@@ -1,4 +1,4 @@
-"""Which samples make which batch, and random numbers that depend on names alone."""
+"""Which samples make which batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from al_lightning import MLPAL
 from al_lightning.data import CIFAR10
 from al_lightning.data.samplers import BatchIndices
-from al_lightning.training import randomness
 
 sizes = st.tuples(st.integers(1, 90), st.integers(1, 17), st.integers(1, 4), st.integers(0, 3))
 
@@ -26,7 +25,7 @@ def test_evaluation_sees_every_sample_once(case: tuple[int, int, int, int]) -> N
     seen = [
         i
         for r in range(world)
-        for b in BatchIndices(torch.arange(n), batch, rank=r, world_size=world)
+        for b in BatchIndices(torch.arange(n), batch, rank=r, num_replicas=world)
         for i in b.tolist()
     ]
     assert sorted(seen) == list(range(n))
@@ -38,7 +37,9 @@ def test_training_shares_are_equal_and_disjoint(case: tuple[int, int, int, int])
     n, batch, world, epoch = case
     ranks = []
     for rank in range(world):
-        sampler = BatchIndices(torch.arange(n), batch, shuffle=True, seed=3, rank=rank, world_size=world, training=True)
+        sampler = BatchIndices(
+            torch.arange(n), batch, shuffle=True, seed=3, rank=rank, num_replicas=world, training=True
+        )
         sampler.set_epoch(epoch)
         ranks.append([b.tolist() for b in sampler])
         assert len(ranks[-1]) == len(sampler)
@@ -51,7 +52,7 @@ def test_training_shares_are_equal_and_disjoint(case: tuple[int, int, int, int])
 
 def test_global_batches_do_not_depend_on_the_number_of_processes() -> None:
     one = BatchIndices(torch.arange(64), 16, shuffle=True, seed=1)
-    two = [BatchIndices(torch.arange(64), 8, shuffle=True, seed=1, rank=r, world_size=2) for r in (0, 1)]
+    two = [BatchIndices(torch.arange(64), 8, shuffle=True, seed=1, rank=r, num_replicas=2) for r in (0, 1)]
     for whole, *parts in zip(one, *two):
         assert torch.equal(whole, torch.cat(parts))
 
@@ -87,43 +88,42 @@ def test_the_same_batches_are_overfitted_each_epoch(
     assert seen[0] == seen[1] == seen[2]
 
 
-# ---------------------------------------------------------------------- randomness
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 300), batch=st.integers(1, 16), ranks=st.integers(1, 4), epoch=st.integers(0, 3))
+def test_batches_by_length_do_not_depend_on_the_number_of_processes(n: int, batch: int, ranks: int, epoch: int) -> None:
+    lengths = torch.randint(1, 50, (n,), generator=torch.Generator().manual_seed(n))
+
+    def batches(rank: int, world: int) -> list[torch.Tensor]:
+        sampler = BatchIndices(
+            torch.arange(n), batch * ranks // world, shuffle=True, seed=1, rank=rank, num_replicas=world, training=True,
+            lengths=lengths,
+        )  # fmt: skip
+        sampler.set_epoch(epoch)
+        found = list(sampler)
+        assert len(found) == len(sampler)
+        return found
+
+    single, shards = batches(0, 1), [batches(rank, ranks) for rank in range(ranks)]
+    assert len({len(shard) for shard in shards}) == 1
+    for step in range(n // (batch * ranks)):  # whole batches
+        assert sorted(torch.cat([shard[step] for shard in shards]).tolist()) == sorted(single[step].tolist())
+    everything = torch.cat(single).tolist()
+    assert len(set(everything)) == len(everything)
 
 
-def splitmix_reference(seed: int, n: int) -> list[float]:
-    """splitmix64 in Python's own integers, from the published constants."""
-    mask, out, x = (1 << 64) - 1, [], seed & ((1 << 64) - 1)
-    for _ in range(n):
-        x = (x + 0x9E3779B97F4A7C15) & mask
-        z = x
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-        out.append(((z ^ (z >> 31)) >> 40) / 2**24)
-    return out
+def test_buckets_save_padding_and_change_with_the_epoch() -> None:
+    lengths = torch.randint(1, 100, (5000,), generator=torch.Generator().manual_seed(0))
 
+    def padding(with_lengths: bool) -> float:
+        sampler = BatchIndices(torch.arange(5000), 50, shuffle=True, lengths=lengths if with_lengths else None)
+        longest = [lengths[b].max() * len(b) for b in sampler]
+        return 1 - (lengths.sum() / torch.stack(longest).sum()).item()
 
-def test_counter_draws_are_splitmix64() -> None:
-    index = torch.tensor([0, 1, 77])
-    draws = randomness.uniform(5, index, 9, 2)
-    streams = randomness._mix(index * -7046029254386353131 + randomness.derive_seed(9, 2))
-    for row, stream in zip(draws.tolist(), streams.tolist()):
-        assert row == pytest.approx(splitmix_reference(stream, 5))
-    many = randomness.uniform(4, torch.arange(20000), 0, 0)
-    assert many.min() >= 0
-    assert many.max() < 1
-    assert many.mean(0).tolist() == pytest.approx([0.5] * 4, abs=0.01)
-    assert torch.corrcoef(many.T).fill_diagonal_(0).abs().max() < 0.03
-    assert torch.equal(many[[5, 3]], randomness.uniform(4, torch.tensor([5, 3]), 0, 0))
-
-
-def test_forks_leave_the_outside_alone() -> None:
-    before = torch.get_rng_state()
-    with randomness.fork(torch.device("cpu"), 1, 2):
-        first = torch.rand(3)
-    with randomness.fork(torch.device("cpu"), 1, 2):
-        again = torch.rand(3)
-    with randomness.fork(torch.device("cpu"), 2, 1):
-        other = torch.rand(3)
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert torch.equal(before, torch.get_rng_state())
+    assert padding(True) < 0.1 < 0.4 < padding(False)
+    sampler = BatchIndices(torch.arange(5000), 50, shuffle=True, lengths=lengths)
+    first = torch.cat(list(sampler))
+    assert torch.equal(first, torch.cat(list(sampler)))
+    sampler.set_epoch(1)
+    assert not torch.equal(first, torch.cat(list(sampler)))
+    means = torch.stack([lengths[b].float().mean() for b in sampler])
+    assert (means[1:] > means[:-1]).float().mean() < 0.7  # batches do not come sorted

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from typing_extensions import Unpack
 
-from al_lightning.data.rows import READERS, RowSource, split_files
-from al_lightning.data.textdata import TextDataModule, TextOptions
-from al_lightning.data.tokens import TokenArrays
+from al_lightning.data.texts.module import TextDataModule, TextOptions
+from al_lightning.data.texts.rows import READERS, RowSource, split_files
+from al_lightning.data.texts.token_cache import TokenArrays
 
 
 class TextClassification(TextDataModule):
-    """Rows of text and label by arguments alone.
+    """Any set of texts with one label each: arguments say where the rows are and which columns to read.
 
     Args:
-        root: folder of the text set: ``source`` is looked for below it, then as a path, then on the Hub.
-        batch_size: texts a batch and process.
-        val_fraction: share of the training rows held out for validation, in [0, 1).
-        num_workers: loader processes.
-        seed: names validation split, label noise and order.
+        root: folder that is searched for ``source`` first.
+        batch_size: texts per batch and process.
+        val_fraction: share of the training rows that is held out for validation, in [0, 1); 0 turns validation off.
+        num_workers: loader processes per process that trains.
+        seed: seed of the validation split, label noise and order.
         source: a csv or parquet file; a folder with ``train.csv`` and ``test.csv`` (or ``<split>-*.parquet``); or
-            the name of a set of the Hub, ``owner/name``.
+            the name of a set on the Hugging Face Hub, ``owner/name``. Looked for in this order: below ``root``, as a
+            path, on the Hub.
         text_columns: columns whose texts are joined by a space.
-        label_column: column of the label: numbers or strings.
-        test_split: name of the split to test on; None tests on ``test_fraction`` of the training rows, as does a
-            single file.
+        label_column: column of the labels, which are numbers or strings.
+        test_split: name of the split to test on; if None, and for a single file, ``test_fraction`` of the training
+            rows.
         test_fraction: share of the rows that is the test split where there is none; always the same rows.
-        class_names: labels in the order of the classes, or, where labels are numbers from 0, names for them. If
-            None: the source's own names, else the different labels of the training rows, sorted.
+        class_names: the labels in the order of the classes, or, where labels are numbers from 0, names for them. If
+            None, the names that come with the source, or else all labels of the training rows, sorted.
         encoding: of csv files.
-        max_length: most tokens of a text; the rest is cut off and counted.
+        max_length: largest number of tokens of a text; the rest is cut off.
         options: see :class:`~al_lightning.data.TextDataModule`.
 
     Raises:
@@ -75,20 +77,14 @@ class TextClassification(TextDataModule):
             raise ValueError(
                 f"Expected `source` to be one of {', '.join(READERS)}, but got {source}. Write it as one of these."
             )
-        self.class_names = class_names or self._find_classes()
+        self.class_names = list(class_names or self._find_classes())
         self.num_classes = len(self.class_names)
-        self.record(class_names=self.class_names)  # predicting needs no training text
+        self.record(class_names=self.class_names)  # so that predicting needs no training text
 
     def source(self, split: str) -> RowSource:
         """Where the rows of a split are: the file itself, a folder, or the Hub."""
-        below = super().source(split)
-        if self._path.is_file():
-            files: tuple[Path, ...] = (self._path,)
-        else:
-            files = split_files(self._path, split)
-        return RowSource(
-            below.name, split, files, self._path, self.hub, below.text_columns, below.label_column, below.encoding
-        )
+        files = (self._path,) if self._path.is_file() else split_files(self._path, split)
+        return dataclasses.replace(super().source(split), files=files, folder=self._path)
 
     def _find_classes(self) -> list[str]:
         arrays = self._arrays("train")

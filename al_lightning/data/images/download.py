@@ -1,4 +1,4 @@
-"""torchvision's data sets: the local folder first, then the network, then a sentence."""
+"""Opens torchvision's data sets: the local folder first, then a download, then an error that says what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torchvision.datasets import VisionDataset
 
 Loaded = TypeVar("Loaded", bound=VisionDataset)
 
-# What torchvision raises for files that are missing, cut short or altered.
+# What torchvision raises for files that are missing, truncated or altered.
 _UNREADABLE = (RuntimeError, OSError, ValueError, AssertionError, EOFError, KeyError, pickle.UnpicklingError)
 
 
@@ -19,15 +19,15 @@ def open_or_download(make: Callable[[bool], Loaded], root: str, folder: str, pag
 
     Args:
         make: builds the data set; its argument says whether to download.
-        root: folder that was asked for.
+        root: folder that the user named.
         folder: what torchvision looks for under ``root``.
-        page: where a user can get the files by hand.
+        page: address where the user can get the files by hand.
 
     Returns:
         The data set.
 
     Raises:
-        FileNotFoundError: if it is neither there, whole, nor to be had.
+        FileNotFoundError: if it is missing or damaged, and cannot be downloaded.
     """
     try:
         return make(False)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from al_lightning.data import SST2
-from al_lightning.data.rows import Rows
-from al_lightning.data.sst2 import LONGEST, containing_texts
-from al_lightning.data.tokens import tokenize_rows
+from al_lightning.data.texts.rows import Rows
+from al_lightning.data.texts.sst2 import LONGEST, containing_texts
+from al_lightning.data.texts.token_cache import tokenize_rows
 
 SENTENCES = [f"the {k} film is {('awful', 'fine')[k % 2]} and goes on for {k} hours" for k in range(100, 140)]
 

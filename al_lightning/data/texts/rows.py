@@ -1,4 +1,4 @@
-"""Rows of text and label, out of a user's files or the Hugging Face Hub, by ``datasets``."""
+"""Reads rows of text and label from local files or the Hugging Face Hub, with ``datasets``."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: File endings that are read, and what ``datasets`` calls their reader.
+#: File endings that can be read, and the name of their reader in ``datasets``.
 READERS = {".parquet": "parquet", ".csv": "csv"}
 
 
 @dataclass(frozen=True)
 class RowSource:
-    """One split of one set: files, or a set of the Hub.
+    """Where the rows of one split of a set are: in local files, or on the Hugging Face Hub.
 
     Attributes:
-        name: of the set, for messages and caches.
-        split: of the set.
+        name: name of the set, for messages and caches.
+        split: name of the split.
         files: local files in order; empty if the Hub has to be asked.
-        folder: where files were looked for.
-        hub: ``owner/name`` on the Hub, or None.
+        folder: where files were looked for, for messages.
+        hub: ``owner/name`` on the Hub; None if the set is not there.
         text_columns: columns whose texts are joined by a space.
-        label_column: column of the label.
-        encoding: of csv files.
+        label_column: column of the labels.
+        encoding: text encoding of csv files.
     """
 
     name: str
@@ -39,7 +39,7 @@ class RowSource:
     encoding: str = "utf-8"
 
     def key(self) -> list[object]:
-        """What a cache of this split depends on."""
+        """Everything that the contents of a cache of this split depend on."""
         files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in self.files]
         return [files or self.hub, self.split, self.text_columns, self.label_column, self.encoding]
 
@@ -65,16 +65,16 @@ def split_files(folder: Path, split: str) -> tuple[Path, ...]:
 
 
 def read_rows(source: RowSource) -> Rows:
-    """Read a split.
+    """Read all rows of a split.
 
     Args:
-        source: where it is.
+        source: where they are.
 
     Returns:
-        Its rows. A row without text is an empty text: dropping it would change the test set.
+        The rows. A row without text becomes an empty text: dropping it would change the test set.
 
     Raises:
-        FileNotFoundError: if there is neither a file nor a network.
+        FileNotFoundError: if there is no local file and the Hub does not answer.
         ValueError: if a column is missing, a label is missing, or a file cannot be read.
     """
     with _open(source) as dataset:
@@ -109,13 +109,13 @@ def read_rows(source: RowSource) -> Rows:
 
 @contextlib.contextmanager
 def _open(source: RowSource) -> Iterator[Any]:
-    """The split as a ``datasets.Dataset``; its own cache is thrown away, for ours keeps tokens."""
-    import datasets  # takes a second, which a cached set does not need
+    """The split as a ``datasets.Dataset``, whose cache is deleted afterwards: we keep the tokens instead."""
+    import datasets  # here, because it takes a second and is not needed once the tokens are cached
 
     if not source.files and source.hub is None:
         raise FileNotFoundError(_how_to_fill(source, "and no set of the Hub is named"))
     if len({f.suffix for f in source.files}) > 1:
-        raise ValueError(f"Expected one kind of files in {source.folder}, but got csv and parquet. Keep one.")
+        raise ValueError(f"Expected files of one kind in {source.folder}, but got csv and parquet. Keep one of them.")
     with tempfile.TemporaryDirectory() as scratch:
         shown = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
@@ -152,8 +152,8 @@ def _what_is_wrong(source: RowSource, error: BaseException) -> str:
             line = undecodable_line(file, source.encoding)
             if line is not None:
                 return (
-                    f"Expected {file} to be {source.encoding} text, but line {line} is not: encodings are mixed, or it "
-                    "is another one. Convert the file, or set `encoding`."
+                    f"Expected {file} to be {source.encoding} text, but line {line} is not: encodings are mixed, or "
+                    "the file has another one. Convert the file, or set `encoding`."
                 )
     innermost: BaseException = error
     while innermost.__cause__ is not None:
@@ -165,7 +165,7 @@ def _what_is_wrong(source: RowSource, error: BaseException) -> str:
 
 
 def undecodable_line(file: Path, encoding: str) -> int | None:
-    """Number, from 1, of the first line that is not text of this encoding; None if all are."""
+    """Number of the first line, from 1, that cannot be decoded with an encoding; None if all can."""
     with open(file, "rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -176,14 +176,16 @@ def undecodable_line(file: Path, encoding: str) -> int | None:
 
 
 def read_lines(file: Path) -> list[str]:
-    """One text a line, UTF-8.
+    """Read a UTF-8 file with one text per line.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds no line, or is not UTF-8.
+        ValueError: if the file is empty, or not UTF-8.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"Expected a text file with one text a line at {file}, but there is none.")
+        raise FileNotFoundError(
+            f"Expected a text file with one text per line at {file}, but there is none. Set `predict_from` to one."
+        )
     try:
         lines: Sequence[str] = file.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
@@ -192,7 +194,7 @@ def read_lines(file: Path) -> list[str]:
         ) from None
     texts = [line.rstrip("\r") for line in lines]
     if texts and texts[-1] == "":
-        texts.pop()  # what follows the last line break is no text
+        texts.pop()  # the empty rest after the last line break is no text
     if not texts:
-        raise ValueError(f"Expected at least one line of text in {file}, but it is empty.")
+        raise ValueError(f"Expected at least one line of text in {file}, but it is empty. Write one text per line.")
     return texts

@@ -1,4 +1,4 @@
-"""A user's own images, one folder a class."""
+"""A user's own images, in one folder per class."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from al_lightning.data.base import Split, stratified_split
-from al_lightning.data.image import ImageDataModule, ImageOptions, image_files, read_image
-
-#: Seed of the test split, apart from ``seed``, so that the test images stay the same for every run.
-TEST_SEED = 0
+from al_lightning.data.images.files import image_files, read_image
+from al_lightning.data.images.module import DEFAULT_SIZE, ImageDataModule, ImageOptions
 
 
 class ImageFolder(ImageDataModule):
@@ -25,23 +22,26 @@ class ImageFolder(ImageDataModule):
 
     Args:
         root: the folder.
-        batch_size: samples a batch and process.
-        val_fraction: share of the training split held out for validation, in [0, 1).
-        num_workers: loader processes.
-        seed: names validation split, label noise, order and augmentation.
-        augment: crop, flip and change brightness.
+        batch_size: images per batch and process.
+        val_fraction: share of the training split that is held out for validation, in [0, 1); 0 turns validation off.
+        num_workers: loader processes per process that trains.
+        seed: seed of the validation split, label noise, order and augmentation.
+        augment: whether training images are cropped, flipped and changed in brightness at random.
         image_size: height and width to which images are resized (bilinear; proportions are not kept).
         in_channels: 3 for colour, 1 for grey.
-        test_fraction: share of ``root/<class>/*`` that is the test split, where there is no ``root/test``.
-        mean: per channel, of pixels in [0, 1].
-        std: per channel, of pixels in [0, 1].
-        class_names: the classes in the order of their labels; the sorted folder names if None.
+        test_fraction: share of the images that is the test split where there is no ``root/test``; always the same
+            images.
+        mean: mean of pixels in [0, 1], per channel or one for all.
+        std: standard deviation of pixels in [0, 1], per channel or one for all.
+        class_names: names of the folders in the order of the class numbers; all, sorted by name, if None.
         options: see :class:`~al_lightning.data.ImageDataModule`.
 
     Raises:
         FileNotFoundError: if ``root`` holds no folder of images.
         ValueError: if an argument is out of its range.
     """
+
+    class_names: Sequence[str]
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ImageFolder(ImageDataModule):
         seed: int = 0,
         *,
         augment: bool = False,
-        image_size: int = 32,
+        image_size: int = DEFAULT_SIZE,
         in_channels: Literal[1, 3] = 3,
         test_fraction: float = 0.2,
         mean: Sequence[float] = (0.5,),
@@ -75,11 +75,22 @@ class ImageFolder(ImageDataModule):
         self.in_channels = in_channels
         self.test_fraction = test_fraction
         self.mean, self.std = tuple(mean), tuple(std)
-        self.class_names = class_names or self._find_classes()
+        self.class_names = list(class_names or self._find_classes())
         self.num_classes = len(self.class_names)
-        self.record(class_names=self.class_names)  # predicting needs no training images
+        self.record(class_names=self.class_names)  # so that predicting needs no training images
 
-    def _folder(self, split: Split) -> Path:
+    def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) uint8 and labels of a split."""
+        folder = self._folder(split)
+        found = [(file, label) for label, name in enumerate(self.class_names) for file in image_files(folder / name)]
+        labels = torch.tensor([label for _, label in found])
+        own = self.own_part(labels, split) if folder == Path(self.root) else torch.arange(len(found))
+        files = [found[i][0] for i in own.tolist()]
+        with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
+            images = list(pool.map(lambda f: read_image(f, self.in_channels, self.image_size), files))
+        return torch.stack(images), labels[own]
+
+    def _folder(self, split: str) -> Path:
         folder = Path(self.root) / split
         return folder if folder.is_dir() else Path(self.root)
 
@@ -88,21 +99,7 @@ class ImageFolder(ImageDataModule):
         names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
         if len(names) < 2:
             raise FileNotFoundError(
-                f"Expected at least two folders of images, one a class, under {folder}, "
+                f"Expected at least two folders of images, one per class, under {folder}, "
                 f"but found {len(names)}. Name the right folder with `root`."
             )
         return names
-
-    def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W) uint8 and labels of a split."""
-        folder = self._folder(split)
-        found = [(file, label) for label, name in enumerate(self.class_names) for file in image_files(folder / name)]
-        labels = torch.tensor([label for _, label in found])
-        kept = torch.arange(len(found))
-        if folder == Path(self.root):
-            train, test = stratified_split(labels, self.test_fraction, TEST_SEED, "test_fraction")
-            kept = train if split == "train" else test
-        files = [found[i][0] for i in kept.tolist()]
-        with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
-            images = list(pool.map(lambda f: read_image(f, self.in_channels, self.image_size), files))
-        return torch.stack(images), labels[kept]
