@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -47,6 +47,19 @@ class Parser(LightningArgumentParser):
         raise SystemExit(2) from ex
 
 
+def _told(cli: LightningCLI, name: str) -> Callable[[pl.LightningDataModule], Any]:
+    """What the data say of a model's argument; what the user says where the data do not know it.
+
+    The whole data module is linked, not its attribute: where that is missing, jsonargparse writes the module into its
+    log, and Lightning's text of a data module loads all its data.
+    """
+
+    def told(data: pl.LightningDataModule) -> Any:
+        return getattr(data, name, cli.config[cli.subcommand].model.init_args.get(name))
+
+    return told
+
+
 class CLI(LightningCLI):
     """One command of the Trainer's, its arguments parsed, its classes built, and run."""
 
@@ -55,7 +68,8 @@ class CLI(LightningCLI):
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
         for name in LINKS:
-            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+            told = _told(self, name)
+            parser.link_arguments("data", f"model.init_args.{name}", compute_fn=told, apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
         """Give every linked argument that the model takes a value to replace: jsonargparse links to no other."""
