@@ -73,6 +73,9 @@ def stated(name: str) -> dict[str, tuple[type, dict[str, Any]]]:
 def resolved(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments of model and data with which a configuration builds them, defaults included."""
     model, data = ({**defaults(kind), **arguments} for kind, arguments in stated(name).values())
+    kind = stated(name)["data"][0]
+    if issubclass(kind, al_lightning.data.ImageDataModule) and data["augment"] is None:
+        data["augment"] = kind.default_augment
     return model, data
 
 

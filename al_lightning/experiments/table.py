@@ -18,7 +18,12 @@ def heading(metric: str) -> str:
 
 
 def mean_sd(values: Sequence[float], digits: int = 2, factor: float = 1) -> str:
-    """Mean and, of several values, standard deviation."""
+    """Mean and, of several values, standard deviation.
+
+    Example:
+        >>> mean_sd([0.9, 0.92], factor=100), mean_sd([0.9], factor=100)
+        ('91.00 ± 1.41', '90.00')
+    """
     scaled = [factor * value for value in values]
     sd = f" ± {statistics.stdev(scaled):.{digits}f}" if len(scaled) > 1 else ""
     return f"{statistics.mean(scaled):.{digits}f}{sd}"

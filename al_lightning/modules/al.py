@@ -251,7 +251,7 @@ class ALModule(SupervisedModule):
     def configure_optimizers(self) -> Any:
         """One optimizer, and one scheduler if any, for each layer, whether it is active yet or not."""
         optimizers = layer_optimizers(self.optimizer, self.layers, self.layer_lr)
-        return optimizers, make_schedules(self.lr_scheduler, self.lr_scheduler_interval, optimizers)
+        return optimizers, make_schedules(self.lr_scheduler, self.lr_scheduler_interval, optimizers, manual=True)
 
     def active_schedulers(self) -> list[Any]:
         """Schedulers of the active layers: the schedule of a layer begins when the layer does."""

@@ -32,6 +32,11 @@ def make_bridge(kind: BridgeKind, shape: tuple[int, ...], target_dim: int) -> nn
 
     Raises:
         ValueError: if ``kind`` is unknown or ``shape`` is neither a map nor a vector.
+
+    Example:
+        >>> import torch
+        >>> make_bridge("lean", (3, 32, 32), target_dim=10)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
     if len(shape) not in (1, 3):
         raise ValueError(

@@ -61,6 +61,12 @@ def to_al_layers(
 
     Raises:
         ValueError: if there is no block, or an argument or a block's output has no sense, naming it.
+
+    Example:
+        >>> blocks = [nn.Sequential(nn.Linear(6, 8), nn.Tanh()), nn.Sequential(nn.Linear(8, 7), nn.Tanh())]
+        >>> layers = to_al_layers(blocks, 4, torch.zeros(1, 6), target_dim=5)
+        >>> [(layer.b.in_features, layer.b.out_features) for layer in layers]
+        [(8, 5), (7, 5)]
     """
     bridges: list[nn.Module] = []
     state = example_input

@@ -12,7 +12,12 @@ from al_lightning.nn.sequence import Tokens, TokenSequence
 
 
 def count_tokens(x: Tensor) -> Tensor:
-    """How many tokens each right-padded text has: (B, T) int64 to (B,) int64."""
+    """How many tokens each right-padded text has: (B, T) int64 to (B,) int64.
+
+    Example:
+        >>> count_tokens(torch.tensor([[5, 7, 0], [4, 0, 0], [0, 0, 0]]))
+        tensor([2, 1, 0])
+    """
     positions = torch.arange(1, x.shape[1] + 1, device=x.device)
     return ((x != text.PAD) * positions).amax(1)
 

@@ -63,6 +63,13 @@ class ALLayer(nn.Module):
 
     Raises:
         ValueError: if ``reconstruction_loss`` is neither of the two.
+
+    Example:
+        >>> import torch
+        >>> layer = ALLayer(f=nn.Linear(6, 8), b=nn.Linear(8, 5), g=nn.Linear(4, 5), h=nn.Linear(5, 4))
+        >>> s, t, losses = layer(torch.randn(3, 6), torch.eye(4)[:3])
+        >>> s.shape, t.shape, losses._fields
+        (torch.Size([3, 8]), torch.Size([3, 5]), ('associated', 'reconstruction'))
     """
 
     def __init__(

@@ -25,6 +25,12 @@ class InferencePath(nn.Module):
 
     Args:
         layers: the first k AL layers, from the input upwards; at least one.
+
+    Example:
+        >>> layer = ALLayer(f=nn.Linear(6, 8), b=nn.Linear(8, 5), g=nn.Linear(4, 5), h=nn.Linear(5, 4))
+        >>> path = InferencePath([layer])
+        >>> path(torch.zeros(3, 6)).shape, path.parameter_count()
+        (torch.Size([3, 4]), 125)
     """
 
     def __init__(self, layers: Sequence[ALLayer]) -> None:

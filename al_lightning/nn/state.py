@@ -50,6 +50,12 @@ def select(state: State, keep: Tensor) -> State:
 
     Raises:
         TypeError: if ``state`` is neither.
+
+    Example:
+        >>> import torch
+        >>> select(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([True, False, True]))
+        tensor([[1.],
+                [3.]])
     """
     if isinstance(state, Tensor):
         return cast(State, state[keep])

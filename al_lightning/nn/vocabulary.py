@@ -39,7 +39,12 @@ _basic_english = get_tokenizer("basic_english")
 
 
 def tokenize(text: str) -> list[str]:
-    """Split a text into words and punctuation, lower-case (torchtext's ``basic_english``)."""
+    """Split a text into words and punctuation, lower-case (torchtext's ``basic_english``).
+
+    Example:
+        >>> tokenize("What a film!")
+        ['what', 'a', 'film', '!']
+    """
     tokens: list[str] = _basic_english(text)
     return tokens
 
@@ -53,6 +58,10 @@ def make_vocabulary(counts: Mapping[str, int], max_words: int = MAX_WORDS) -> li
 
     Returns:
         At most ``max_words + 2`` strings; the position of a word is its token.
+
+    Example:
+        >>> make_vocabulary({"film": 3, "a": 5, "what": 3}, max_words=2)
+        ['<pad>', '<unk>', 'a', 'film']
     """
     counted = {word: count for word, count in counts.items() if word not in SPECIALS}
     vocabulary: list[str] = Vocab(Counter(counted), max_size=max_words, specials=SPECIALS).itos

@@ -24,6 +24,13 @@ class ClassTarget(Target):
 
     Raises:
         ValueError: if ``num_classes`` is below 2, or there is another number of names.
+
+    Example:
+        >>> target = ClassTarget(3, ["cat", "dog", "emu"])
+        >>> target.encode(torch.tensor([2]))
+        tensor([[0., 0., 1.]])
+        >>> target.rows(torch.tensor([[0.25, 0.5, 0.25]]))
+        [('dog', 0.5)]
     """
 
     monitor = "acc"

@@ -71,6 +71,15 @@ class TrainingLosses(nn.Module):
 
     Args:
         names: from a log's name to the numbers of the losses that it is the sum of.
+
+    Example:
+        >>> losses = TrainingLosses({"train_loss": [0, 1], "train_first": [0]})
+        >>> sorted(losses.add(torch.tensor([1.0, 2.0]), samples=3))  # to be logged, once per epoch
+        ['train_first', 'train_loss']
+        >>> losses.add(torch.tensor([3.0, 2.0]), samples=1)
+        {}
+        >>> losses.sums.compute()
+        tensor([1.5000, 2.0000])
     """
 
     def __init__(self, names: Mapping[str, Sequence[int]]) -> None:

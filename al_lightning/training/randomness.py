@@ -1,4 +1,4 @@
-"""Randomness that depends on names, not on what ran before: seeded forks and counter-based draws.
+"""Random numbers that depend on who draws them and when, not on what was drawn before.
 
 A layer's dropout must not depend on how many numbers other layers or ranks drew, else a pipeline, a resumed run
 or a second process would train another network. Augmentation must not depend on the order of the batches.
@@ -22,7 +22,12 @@ def given_seed() -> int | None:
 
 
 def derive_seed(*coordinates: int) -> int:
-    """One 63-bit seed out of several non-negative integers (numpy's ``SeedSequence``)."""
+    """One 63-bit seed out of several non-negative integers (numpy's ``SeedSequence``).
+
+    Example:
+        >>> derive_seed(7, 0, 1) == derive_seed(7, 0, 1), derive_seed(7, 0, 1) == derive_seed(7, 1, 0)
+        (True, False)
+    """
     return int(np.random.SeedSequence(coordinates).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 

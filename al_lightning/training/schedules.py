@@ -44,7 +44,7 @@ def layer_optimizers(
 
 
 def make_schedules(
-    factory: LRSchedulerCallable | None, interval: Interval, optimizers: Sequence[Optimizer]
+    factory: LRSchedulerCallable | None, interval: Interval, optimizers: Sequence[Optimizer], *, manual: bool = False
 ) -> list[dict[str, Any]]:
     """One scheduler per optimizer, as Lightning wants to be told.
 
@@ -52,6 +52,7 @@ def make_schedules(
         factory: any callable from an optimizer to a scheduler; no schedulers if None.
         interval: schedulers step per ``"epoch"`` or per ``"step"`` (optimizer step).
         optimizers: in the order of the layers.
+        manual: under manual optimization, Lightning does not step them and wants to know their names only.
 
     Returns:
         Lightning's scheduler configurations.
@@ -69,10 +70,12 @@ def make_schedules(
                 "Expected a scheduler that knows its metric, but got torch's ReduceLROnPlateau. "
                 "Use lightning.pytorch.cli.ReduceLROnPlateau with `monitor`."
             )
-        schedule: dict[str, Any] = {"scheduler": scheduler, "interval": interval}
+        schedule: dict[str, Any] = (
+            {"scheduler": scheduler} if manual else {"scheduler": scheduler, "interval": interval}
+        )
         if len(optimizers) > 1:
             schedule["name"] = f"lr_layer{number}"
-        if isinstance(scheduler, ReduceLROnPlateau):
+        if isinstance(scheduler, ReduceLROnPlateau) and not manual:
             schedule["monitor"] = scheduler.monitor
         schedules.append(schedule)
     return schedules

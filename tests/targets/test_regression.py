@@ -68,7 +68,8 @@ def build(name: str, **options: Any) -> Any:
 def test_fit_test_predict_and_checkpoint(name: str, trainer: Make, tmp_path: Path) -> None:
     kept = Checkpoint(dirpath=str(tmp_path))
     module = build(name)
-    untrained = F.mse_loss(module.eval()(next(iter(data(seed=1)))[0]), next(iter(data(seed=1)))[1])
+    x, y = next(iter(data(seed=1)))
+    untrained = F.mse_loss(module.eval()(x), y).detach()
     fitted = trainer(max_epochs=15, callbacks=[kept, EarlyStopping("val_mse", patience=15)])
     fitted.fit(module, data(), data(seed=1))
     assert kept.monitor == "val_mse"
@@ -79,7 +80,7 @@ def test_fit_test_predict_and_checkpoint(name: str, trainer: Make, tmp_path: Pat
     if name == "MLPAL":
         assert {"val_mse_path1", "val_mse_path2"} <= set(fitted.callback_metrics)
     (tested,) = trainer().test(module, data(seed=1), verbose=False)
-    scores = torch.cat([module.eval()(x) for x, _ in data(seed=1)])
+    scores = torch.cat([module.eval()(x) for x, _ in data(seed=1)]).detach()
     truth = torch.cat([y for _, y in data(seed=1)])
     assert tested["test_mse"] == pytest.approx(float(F.mse_loss(scores, truth)), rel=1e-5)
 

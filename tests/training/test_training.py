@@ -503,5 +503,5 @@ def test_calibrated_probabilities_match_accuracy(trainer: Make) -> None:
     fitted = trainer(max_epochs=30)
     fitted.fit(module, loader(n=200), loader(n=200, seed=0))
     x = torch.cat([b[0] for b in loader(n=200)])
-    confidence = module.eval().probabilities(module(x)).amax(-1).mean()
+    confidence = module.eval().probabilities(module(x)).amax(-1).mean().detach()
     assert float(confidence) == pytest.approx(float(fitted.callback_metrics["val_acc"]), abs=0.05)
