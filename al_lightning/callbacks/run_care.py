@@ -14,6 +14,7 @@ from al_lightning.checkpoints.recipe import Recorded
 from al_lightning.targets.base import Calibration
 from al_lightning.training import randomness
 from al_lightning.training.agreement import check_agreement
+from al_lightning.training.devices import NoGPU
 from al_lightning.training.reduction import data_share, share_buffers
 from al_lightning.training.schedules import Interval, step_schedules
 
@@ -51,6 +52,9 @@ class RunCare(Callback):
     One callback and not several, because Lightning calls every hook of every callback for every layer of a batch.
     """
 
+    def __init__(self) -> None:
+        self._no_gpu = NoGPU()
+
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse processes that were started differently, before any can wait for another for ever.
 
@@ -62,6 +66,7 @@ class RunCare(Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Fix the run's seed: the checkpoint's, or Lightning's, or one drawn by rank 0 for all."""
+        self._no_gpu.start()
         if isinstance(pl_module, Seeded) and pl_module.run_seed is None:
             given = randomness.given_seed()
             seed = given if given is not None else secrets.randbits(32)
@@ -108,6 +113,14 @@ class RunCare(Callback):
                 "Expected at least one batch to train on, but the training loader is empty. "
                 "Look at `root`, `val_fraction` and `drop_last` of the data."
             )
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Leave the process's environment as it was."""
+        self._no_gpu.stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Leave the process's environment as it was, also after an error or Ctrl-C."""
+        self._no_gpu.stop()
 
 
 def calibrates(trainer: pl.Trainer) -> bool:

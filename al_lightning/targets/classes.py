@@ -80,9 +80,9 @@ class ClassTarget(Target):
         A label that is no class becomes a row of NaN, so that an accelerator, where looking at labels would
         wait for the device, still stops at the loss.
         """
-        one_hot = F.one_hot(y.long().clamp(0, self.num_classes - 1), self.num_classes)
-        one_hot = one_hot.to(torch.get_default_dtype())
-        return one_hot.masked_fill(~self._valid(y).unsqueeze(-1), torch.nan)
+        label = y.unsqueeze(-1)
+        one_hot = (label == torch.arange(self.num_classes, device=y.device)).to(torch.get_default_dtype())
+        return one_hot.masked_fill_((label < 0) | (label >= self.num_classes), torch.nan)
 
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy of scores (B, K) against labels (B,), what a BP sibling minimises; NaN as above."""
