@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import sys
 from typing import Any, ClassVar, TypeAlias
 
 from jsonargparse import ArgumentError, ArgumentParser
@@ -29,6 +30,13 @@ class NotPlainError(TypeError):
 
 
 def _class_path(item: type) -> str:
+    """The path by which users import a class: files may move between versions, the names that a package offers stay."""
+    package, *rooms = item.__module__.split(".")
+    if package == __name__.split(".", maxsplit=1)[0]:
+        for depth in range(len(rooms)):
+            front = ".".join([package, *rooms[:depth]])
+            if vars(sys.modules[front]).get(item.__name__) is item:
+                return f"{front}.{item.__name__}"
     return f"{item.__module__}.{item.__qualname__}"
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 
 from al_lightning.checkpoints.contents import read_checkpoint
-from al_lightning.checkpoints.recipe import Recipe
-from al_lightning.data import BaseDataModule
-from al_lightning.modules.base import SupervisedModule
+from al_lightning.checkpoints.recipe import Recipe, Recorded
 
 
 def flag(args: Sequence[str], *names: str) -> str | None:
@@ -55,7 +54,7 @@ def refuse_contradictions(path: str, key: str, kept: Recipe, asked: Recipe) -> N
             f"Expected --{key} to be {names[0]}, which {path} holds, but got {names[1]}. "
             f"Leave --{key} out, or name another checkpoint."
         )
-    run_time = SupervisedModule.run_time_arguments | BaseDataModule.run_time_arguments
+    run_time = _run_time_arguments(kept["class_path"])
     for name, value in kept.get("init_args", {}).items():
         got = asked.get("init_args", {}).get(name)
         if name in run_time or _agrees(value, got):
@@ -64,6 +63,13 @@ def refuse_contradictions(path: str, key: str, kept: Recipe, asked: Recipe) -> N
             f"Expected --{key}.{name} to be {_short(value)}, as {path} was trained with, but got {_short(got)}. "
             "Leave it out: model and data come from the checkpoint."
         )
+
+
+def _run_time_arguments(class_path: str) -> frozenset[str]:
+    """Arguments that say how to run, not what to build, of the class that a checkpoint names."""
+    module, name = class_path.rsplit(".", 1)
+    kind = getattr(import_module(module), name)
+    return kind.run_time_arguments if issubclass(kind, Recorded) else frozenset()
 
 
 def _short(value: object) -> str:

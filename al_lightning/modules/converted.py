@@ -10,11 +10,10 @@ from typing_extensions import Unpack
 
 from al_lightning.modules.al import ALModule
 from al_lightning.modules.bp import BPModule
-from al_lightning.modules.options import ALOptions, BPOptions
+from al_lightning.modules.options import AssociatedOptions, BPOptions, split_options
 from al_lightning.nn.bridges import BridgeKind
-from al_lightning.nn.convert import TargetActivation, to_al_layers
+from al_lightning.nn.convert import to_al_layers
 from al_lightning.nn.inputs import ImageCheck
-from al_lightning.nn.layer import ReconstructionLoss
 from al_lightning.targets.classes import as_target
 
 
@@ -28,12 +27,7 @@ class ConvertedAL(ALModule):
         image_size: height and width of the images.
         target_dim: N, width of every encoded target.
         bridge: ``"lean"`` (pool to 4x4, one Linear) or ``"paper"`` (flatten, two sigmoid layers, 5N and N).
-        target_activation: of g and h; published: ``"sigmoid"``.
-        score_activation: of ``h_1``; linear if None; published: ``"sigmoid"``.
-        detach_target: stop the associated loss at g.
-        reconstruction_loss: the first layer's; the target's own if None: ``"cross_entropy"`` for classes, which may
-            also be learned by ``"mse"``.
-        options: see :class:`~al_lightning.ALModule`.
+        options: see :class:`~al_lightning.modules.options.AssociatedOptions` and :class:`~al_lightning.ALModule`.
     """
 
     def __init__(
@@ -45,25 +39,19 @@ class ConvertedAL(ALModule):
         *,
         target_dim: int = 128,
         bridge: BridgeKind = "lean",
-        target_activation: TargetActivation = "tanh",
-        score_activation: TargetActivation | None = None,
-        detach_target: bool = True,
-        reconstruction_loss: ReconstructionLoss | None = None,
-        **options: Unpack[ALOptions],
+        **options: Unpack[AssociatedOptions],
     ) -> None:
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
+        association, rest = split_options(options, target)
         layers = to_al_layers(
             blocks,
             target.width,
             torch.zeros(1, in_channels, image_size, image_size),
             target_dim,
             bridge=bridge,
-            target_activation=target_activation,
-            score_activation=score_activation,
-            detach_target=detach_target,
-            reconstruction_loss=target.reconstruction(reconstruction_loss),
+            **association,
         )
-        super().__init__(layers, num_classes, **options)
+        super().__init__(layers, num_classes, **rest)
         self.input_check = ImageCheck(in_channels, image_size)
 
 

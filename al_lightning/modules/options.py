@@ -5,13 +5,12 @@ The command line lists them in ``--help``, checks their types and refuses misspe
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
 from al_lightning.nn.bridges import BridgeKind
-from al_lightning.nn.convert import TargetActivation
-from al_lightning.nn.layer import ReconstructionLoss
+from al_lightning.nn.convert import AssociationOptions
 from al_lightning.targets.base import Target
 from al_lightning.training.schedules import Interval
 
@@ -34,14 +33,38 @@ class ALOptions(TypedDict, total=False):
     path_length: int | None
 
 
-class ConvertedOptions(ALOptions, total=False):
-    """Arguments of :class:`ConvertedAL` that every converted architecture passes on: how blocks become AL layers."""
+class AssociatedOptions(ALOptions, AssociationOptions, total=False):
+    """Those, and how blocks are associated with the target; see :func:`~al_lightning.associate`.
+
+    Without a ``reconstruction_loss`` the target's own is taken: cross-entropy for classes, which may also be learned by
+    MSE.
+    """
+
+
+class ConvertedOptions(AssociatedOptions, total=False):
+    """Those, and the kind of bridge: what every converted architecture passes on."""
 
     bridge: BridgeKind
-    target_activation: TargetActivation
-    score_activation: TargetActivation | None
-    detach_target: bool
-    reconstruction_loss: ReconstructionLoss | None
+
+
+def split_options(options: AssociatedOptions, target: Target) -> tuple[AssociationOptions, ALOptions]:
+    """What concerns the association of blocks with a target, and what :class:`ALModule` takes.
+
+    Args:
+        options: as an architecture was given them.
+        target: what is learned; it says how it may be reconstructed.
+
+    Returns:
+        Arguments of :func:`~al_lightning.nn.convert.associate`, and those of :class:`ALModule`.
+
+    Raises:
+        ValueError: if the target cannot be reconstructed as asked.
+    """
+    names = AssociationOptions.__annotations__.keys()
+    association = {name: value for name, value in options.items() if name in names}
+    association["reconstruction_loss"] = target.reconstruction(options.get("reconstruction_loss"))
+    rest = {name: value for name, value in options.items() if name not in names}
+    return cast(AssociationOptions, association), cast(ALOptions, rest)
 
 
 class BPOptions(TypedDict, total=False):

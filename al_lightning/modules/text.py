@@ -13,12 +13,11 @@ from al_lightning.callbacks.text_report import TextReport
 from al_lightning.modules.al import ALModule
 from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.bp import BPModule
-from al_lightning.modules.options import ALOptions, BPOptions
+from al_lightning.modules.options import AssociatedOptions, BPOptions, split_options
 from al_lightning.nn.bridges import BridgeKind
-from al_lightning.nn.convert import TargetActivation, associate
+from al_lightning.nn.convert import associate
 from al_lightning.nn.embedding import TokenEmbedding
 from al_lightning.nn.inputs import TokenCheck
-from al_lightning.nn.layer import ReconstructionLoss
 from al_lightning.nn.sequence import Pool, Pooling, sequence_bridge
 from al_lightning.nn.vocabulary import TextEncoder
 from al_lightning.targets.classes import as_target
@@ -96,12 +95,7 @@ class TextAL(TextModule, ALModule):
         vocabulary: words, ``<pad>`` and ``<unk>`` first, or None.
         target_dim: N, width of every encoded target (Tables 7 and 8: 128).
         bridge: ``"lean"`` (Linear) or ``"paper"`` (Linear and tanh).
-        target_activation: of g and h.
-        score_activation: of ``h_1``; linear if None.
-        detach_target: stop the associated loss at g.
-        reconstruction_loss: the first layer's; the target's own if None: ``"cross_entropy"`` for classes, which may
-            also be learned by ``"mse"``.
-        options: see :class:`~al_lightning.ALModule`.
+        options: see :class:`~al_lightning.modules.options.AssociatedOptions` and :class:`~al_lightning.ALModule`.
     """
 
     def __init__(
@@ -114,24 +108,18 @@ class TextAL(TextModule, ALModule):
         *,
         target_dim: int = 128,
         bridge: BridgeKind = "lean",
-        target_activation: TargetActivation = "tanh",
-        score_activation: TargetActivation | None = None,
-        detach_target: bool = True,
-        reconstruction_loss: ReconstructionLoss | None = None,
-        **options: Unpack[ALOptions],
+        **options: Unpack[AssociatedOptions],
     ) -> None:
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
+        association, rest = split_options(options, target)
         layers = associate(
             [embedding, *blocks],
             [sequence_bridge(bridge, pooling, features, target_dim) for pooling, features in bridges],
             target.width,
             target_dim,
-            target_activation=target_activation,
-            score_activation=score_activation,
-            detach_target=detach_target,
-            reconstruction_loss=target.reconstruction(reconstruction_loss),
+            **association,
         )
-        super().__init__(layers, num_classes, **options)
+        super().__init__(layers, num_classes, **rest)
         self.read_text(embedding, vocabulary)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from al_lightning.nn.bridges import BridgeKind, make_bridge
 from al_lightning.nn.layer import ALLayer, ReconstructionLoss
@@ -14,6 +15,15 @@ from al_lightning.nn.layer import ALLayer, ReconstructionLoss
 TargetActivation: TypeAlias = Literal["tanh", "sigmoid"]
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+class AssociationOptions(TypedDict, total=False):
+    """Arguments of :func:`associate` that say how targets are encoded and compared."""
+
+    target_activation: TargetActivation
+    score_activation: TargetActivation | None
+    detach_target: bool
+    reconstruction_loss: ReconstructionLoss
 
 
 def _target_function(inputs: int, outputs: int, activation: TargetActivation | None) -> nn.Module:
@@ -34,10 +44,7 @@ def to_al_layers(
     target_dim: int = 128,
     *,
     bridge: BridgeKind = "lean",
-    target_activation: TargetActivation = "tanh",
-    score_activation: TargetActivation | None = None,
-    detach_target: bool = True,
-    reconstruction_loss: ReconstructionLoss = "cross_entropy",
+    **association: Unpack[AssociationOptions],
 ) -> list[ALLayer]:
     """Give every block a bridge, a target encoder and a target decoder (Algorithm 1).
 
@@ -51,10 +58,7 @@ def to_al_layers(
         example_input: a batch of any size, with the shape and dtype that training will use.
         target_dim: N, the width of every ``t_i`` (the autoencoders are overcomplete, section 6.9).
         bridge: ``"lean"`` or ``"paper"``, see :func:`~al_lightning.nn.bridges.make_bridge`.
-        target_activation: ``"tanh"``, or the image recipe's ``"sigmoid"``.
-        score_activation: activation of ``h_1``; the published image code uses ``"sigmoid"``.
-        detach_target: stop the associated loss at g.
-        reconstruction_loss: the first layer's; all others use MSE.
+        association: see :func:`associate`.
 
     Returns:
         L layers, ready for :class:`~al_lightning.ALModule`.
@@ -85,16 +89,7 @@ def to_al_layers(
             bridges.append(make_bridge(bridge, tuple(state.shape[1:]), target_dim))
         except ValueError as error:
             raise ValueError(f"Block {number} ({type(block).__name__}) cannot be bridged. {error}") from None
-    return associate(
-        blocks,
-        bridges,
-        num_classes,
-        target_dim,
-        target_activation=target_activation,
-        score_activation=score_activation,
-        detach_target=detach_target,
-        reconstruction_loss=reconstruction_loss,
-    )
+    return associate(blocks, bridges, num_classes, target_dim, **association)
 
 
 def associate(
@@ -117,10 +112,10 @@ def associate(
         bridges: ``b_1 .. b_L``, each from its block's state to (B, target_dim).
         width: of the target ``t_0`` and of the scores; K for classes.
         target_dim: N, the width of every ``t_i``.
-        target_activation: see :func:`to_al_layers`.
-        score_activation: see :func:`to_al_layers`.
-        detach_target: stop the associated loss at g.
-        reconstruction_loss: the first layer's; all others use MSE.
+        target_activation: of g and h: ``"tanh"``, or the published image recipe's ``"sigmoid"``.
+        score_activation: of ``h_1``; linear if None; the published image code uses ``"sigmoid"``.
+        detach_target: stop the associated loss at g; the paper lets it through.
+        reconstruction_loss: the first layer's, ``"cross_entropy"`` or ``"mse"``; all others use MSE.
 
     Returns:
         L layers, ready for :class:`~al_lightning.ALModule`.

@@ -1,4 +1,4 @@
-"""Which of several processes has died: the others end soon, and say so."""
+"""Ends a run of several processes soon after one of them has died, and names it."""
 
 from __future__ import annotations
 
