@@ -81,14 +81,16 @@ def explain(report: str) -> str:
 
 def _shorten(reason: str, report: str) -> str:
     """The types that an argument accepts, and what came, out of a report that may list them twice."""
-    accepted = re.search(r"Subtypes: (\[.*?\])\n", reason, re.S) or re.search(r"Expected (?:a|an) ([^.\n]+)", reason)
+    accepted = re.search(r"Subtypes: \[(.*?)\]\n", reason, re.S) or re.search(
+        r"Expected (?:a|an) (.+?)(?:\. Got value|\n|$)", reason
+    )
     came = re.findall(r"Given value: (.+)|Got value: (.+)", report)
     written = accepted.group(1) if accepted else " ".join(reason.split())
     for noise in ("typing.", "<class '", "'>", "collections.abc."):
         written = written.replace(noise, "")
     value = next((a or b for a, b in came if a or b), "")
     given = f"; it was given {value.strip()}." if value else "."
-    return f"It accepts {written.replace('NoneType', 'null').strip('[]')}{given}"
+    return f"It accepts {written.replace('NoneType', 'null')}{given}"
 
 
 def _guess(given: str, known: Iterable[str]) -> str:

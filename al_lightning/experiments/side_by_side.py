@@ -65,7 +65,7 @@ def train_side_by_side(
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in set(multiprocessing.active_children()) - before:
-                child.terminate()  # after an error or Ctrl-C; at the end nobody works any more
+                child.kill()  # after an error or Ctrl-C; a polite end would wait for the run, for Lightning catches it
 
 
 def _result(future: Future[Result], call: tuple[str, int, list[str], Path]) -> Result:

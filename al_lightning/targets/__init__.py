@@ -1,1 +1,6 @@
 """Target kinds: what a label becomes for AL, what is measured, and how scores are read."""
+
+from al_lightning.targets.base import Calibration, Target
+from al_lightning.targets.classes import ClassTarget
+
+__all__ = ["Calibration", "ClassTarget", "Target"]

@@ -248,6 +248,11 @@ def test_a_misspelt_class_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         (["--data", "Digit"], r"--data to be a class, but there is no Digit. Did you mean `Digits`\?"),
         (["--model", "mynet.MyNet"], "mynet.MyNet to be a class that can be imported from this folder, but: No module"),
         (
+            ["--model.bridge", "paperr"],
+            r"`bridge` of MLPAL accepts.* It accepts Literal\['lean', 'paper'\]; .* given paperr",
+        ),
+        (["--model.norm", "x"], r"`norm` of MLPAL accepts.* It accepts Literal\['batch'\], null; it was given x"),
+        (
             ["--model.target_dim", "ten"],
             "a value that `target_dim` of MLPAL accepts.* It accepts int; it was given ten",
         ),
