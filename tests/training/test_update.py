@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
 import al_lightning as al
+from al_lightning.training import update
 from al_lightning.training.reduction import ALONE, Share, data_share, share_buffers
 from al_lightning.training.update import loss_logs, loss_name
 
@@ -152,3 +154,18 @@ def test_a_single_replica_reduces_nothing_whatever_the_number_of_processes() -> 
     share_buffers(layer, ALONE)
     with pytest.raises((ValueError, RuntimeError)):
         share_buffers(layer, Share(0, 2))
+
+
+def test_a_layer_draws_from_the_stream_of_its_replica(trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of (run seed, replica, layer, epoch, batch), whatever the number of the process."""
+    drawn: list[tuple[int, ...]] = []
+
+    def fork(device: torch.device, *coordinates: int) -> Any:
+        drawn.append(coordinates)
+        return contextlib.nullcontext()
+
+    monkeypatch.setenv("PL_GLOBAL_SEED", "7")
+    monkeypatch.setattr(update, "data_share", lambda trainer: Share(3, 1))
+    monkeypatch.setattr(update.randomness, "fork", fork)
+    trainer(max_epochs=1).fit(module(2), loader(n=16))
+    assert drawn == [(7, 3, 1, 0, 0), (7, 3, 2, 0, 0), (7, 3, 1, 0, 1), (7, 3, 2, 0, 1)]
