@@ -82,7 +82,8 @@ class Checkpoint(ModelCheckpoint):
 
     Args:
         dirpath: folder; the logger's if None.
-        filename: pattern such as ``{epoch}-{step}``; Lightning's default if None.
+        filename: pattern such as ``{epoch}-{step}``; if None, ``best`` where one best checkpoint is kept, else
+            Lightning's default.
         monitor: metric that decides what is best; ``"auto"`` is the module's own, ``val_acc`` for classes; None keeps
             by recency. Without validation it counts as None.
         mode: ``"max"`` or ``"min"``; if None, the module's own with ``"auto"``, ``"min"`` for a loss, else ``"max"``.
@@ -107,9 +108,10 @@ class Checkpoint(ModelCheckpoint):
         train_time_interval: timedelta | None = None,
         save_weights_only: bool = False,
     ) -> None:
+        self._calls_it_best = filename is None and monitor is not None and save_top_k == 1
         super().__init__(
             dirpath=dirpath,
-            filename=filename,
+            filename="best" if self._calls_it_best else filename,
             monitor=monitor,
             mode=mode or ("min" if "loss" in (monitor or "") else "max"),
             save_top_k=save_top_k,
@@ -140,6 +142,8 @@ class Checkpoint(ModelCheckpoint):
         batches = trainer.num_val_batches
         if self.monitor is not None and not sum(batches if isinstance(batches, list) else [batches]):
             self.monitor = None
+            if self._calls_it_best:  # nobody has judged it
+                self.filename = None
 
     def on_train_batch_end(
         self,

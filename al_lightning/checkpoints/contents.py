@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, TypeVar
+from typing import IO, Any, TypeAlias, TypeVar
 
+import fsspec
 import torch
 from torch import nn
 
 from al_lightning._version import __version__
+from al_lightning.checkpoints.plain import plain_part
 from al_lightning.checkpoints.recipe import Recorded, build
 
+#: Where tensors of a checkpoint go, as in ``torch.load``.
+MapLocation: TypeAlias = (
+    "torch.device | str | dict[str, str] | Callable[[torch.UntypedStorage, str], torch.UntypedStorage | None] | None"
+)
+#: Where Lightning keeps what a user's ``save_hyperparameters()`` collected.
+_HYPERPARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 Module = TypeVar("Module", bound=nn.Module)
+Data = TypeVar("Data", bound=Recorded)
 
 
 def describe(module: Recorded, data: object) -> dict[str, Any]:
@@ -38,12 +48,34 @@ def describe_arguments(name: str, recorded: Recorded) -> list[tuple[str, str]]:
     ]
 
 
-def read_checkpoint(path: str | Path, map_location: torch.device | str | None = "cpu") -> dict[str, Any]:
+def make_hyperparameters_plain(checkpoint: dict[str, Any]) -> None:
+    """Keep of a user's hyperparameters what has a plain form, so that the checkpoint can be read as plain types.
+
+    The recipes say how to rebuild; hyperparameters are for the user to look at.
+    """
+    for key in _HYPERPARAMETERS:
+        if key in checkpoint:
+            checkpoint[key] = plain_part(dict(checkpoint[key]))
+    checkpoint.pop("hparams_type", None)  # the class of a container that the values no longer stand in
+
+
+def _where_there_is(storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage | None:
+    """Put what was on an accelerator on the CPU, if this machine has none."""
+    gone = (location.startswith("cuda") and not torch.cuda.is_available()) or (
+        location.startswith("mps") and not torch.backends.mps.is_available()
+    )
+    return storage.cpu() if gone else None  # type: ignore[no-untyped-call]
+
+
+def read_checkpoint(
+    path: str | Path | IO[bytes], map_location: MapLocation = "cpu", weights_only: bool = True
+) -> dict[str, Any]:
     """Load a checkpoint of plain types; nothing that stands in it is executed.
 
     Args:
-        path: the file.
-        map_location: where to put its tensors.
+        path: the file, an address such as ``https://...``, or an open file.
+        map_location: where to put its tensors; where they were if None and it is there.
+        weights_only: whether to read plain types only. False runs code that may stand in the file.
 
     Returns:
         The checkpoint's dictionary.
@@ -52,15 +84,21 @@ def read_checkpoint(path: str | Path, map_location: torch.device | str | None = 
         FileNotFoundError: if there is no such file.
         ValueError: if the file is no checkpoint, or was cut short.
     """
-    if not Path(path).is_file():
+    if isinstance(path, (str, Path)) and "://" not in str(path) and not Path(path).is_file():
         raise FileNotFoundError(f"Expected a checkpoint file, but there is none at {path}.")
+    where: Any = _where_there_is if map_location is None else map_location
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        if isinstance(path, str) and "://" in path:
+            with fsspec.open(path, "rb") as file:
+                checkpoint = torch.load(file, map_location=where, weights_only=weights_only)
+        else:
+            checkpoint = torch.load(path, map_location=where, weights_only=weights_only)
     except (RuntimeError, OSError, UnpicklingError, EOFError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
             f"Expected a whole checkpoint of plain types, but {path} cannot be read ({reason}). "
-            "If it was cut short, use an earlier one; the folder's other .ckpt files are not affected."
+            "If it was cut short, use an earlier one; the folder's other .ckpt files are not affected. If it holds "
+            "objects that you put there and trust, pass `weights_only=False`."
         ) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"Expected {path} to be a Trainer's checkpoint, but it has no `state_dict`.")
@@ -79,22 +117,24 @@ def _check_sequence(name: str, kept: object, ours: object) -> None:
     )
 
 
-def check_checkpoint(module: nn.Module, checkpoint: dict[str, Any]) -> None:
+def check_checkpoint(module: nn.Module, checkpoint: dict[str, Any], strict: bool = True) -> None:
     """Compare a checkpoint's weights with a module's, before they are loaded.
 
     Args:
         module: what the weights shall go into.
         checkpoint: as :func:`read_checkpoint` returns it.
+        strict: whether weights that only one of the two has are an error.
 
     Raises:
         ValueError: if names or shapes differ, or an argument that has to match, such as the vocabulary.
     """
     entry = checkpoint.get("al_lightning", {})
     ours, theirs = module.state_dict(), checkpoint["state_dict"]
-    different = sorted(ours.keys() ^ theirs.keys()) or [
+    different = sorted(ours.keys() ^ theirs.keys()) if strict else []
+    different = different or [
         f"{name} {tuple(theirs[name].shape)} instead of {tuple(value.shape)}"
         for name, value in ours.items()
-        if theirs[name].shape != value.shape
+        if name in theirs and theirs[name].shape != value.shape
     ]
     model = entry.get("model") or {}
     if different:
@@ -121,34 +161,35 @@ def check_checkpoint(module: nn.Module, checkpoint: dict[str, Any]) -> None:
 def rebuild(
     cls: type[Module],
     base: type,
-    path: str | Path,
-    map_location: torch.device | str | None,
+    checkpoint: dict[str, Any],
+    path: str,
     overrides: dict[str, Any],
+    strict: bool | None = None,
 ) -> Module:
     """Build the module that a checkpoint describes, and load its weights.
 
     Args:
         cls: what the module must be.
         base: what the checkpoint's class must derive from.
-        path: the checkpoint.
-        map_location: where to put the weights.
+        checkpoint: as :func:`read_checkpoint` returns it.
+        path: where it stood, for messages.
         overrides: constructor arguments that replace the checkpoint's.
+        strict: whether the names of all weights have to match; as the module says if None.
 
     Returns:
-        The module.
+        The module, where the checkpoint's tensors are.
 
     Raises:
         ValueError: if the checkpoint is of another class, or was built by hand and ``overrides`` lack the arguments.
     """
-    checkpoint = read_checkpoint(path, map_location)
     model = checkpoint.get("al_lightning", {}).get("model")
     if model is None:
         try:
             module = cls(**overrides)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{path} does not say how its module was built, because it was made by hand "
-                f"from parts. Pass the constructor's arguments beside the path ({error})."
+                f"{path} does not say how its module was built, because it was made by hand from parts, or of "
+                f"arguments without a plain form. Pass the constructor's arguments beside the path ({error})."
             ) from None
     else:
         module = build(base, model, **overrides)
@@ -157,8 +198,28 @@ def rebuild(
                 f"Expected a checkpoint of {cls.__name__}, but {path} holds "
                 f"{type(module).__name__}. Call `{type(module).__name__}.load_from_checkpoint`."
             )
-    check_checkpoint(module, checkpoint)
-    module.load_state_dict(checkpoint["state_dict"])
-    if map_location is not None:
-        module.to(map_location)
-    return module
+    strictly = bool(getattr(module, "strict_loading", True)) if strict is None else strict
+    check_checkpoint(module, checkpoint, strictly)
+    module.load_state_dict(checkpoint["state_dict"], strict=strictly)
+    return module.to(next(iter(checkpoint["state_dict"].values())).device)
+
+
+def rebuild_data(cls: type[Data], checkpoint: dict[str, Any], path: str, overrides: dict[str, Any]) -> Data:
+    """Build the data module that a checkpoint describes.
+
+    Args:
+        cls: what it must be.
+        checkpoint: as :func:`read_checkpoint` returns it.
+        path: where it stood, for messages.
+        overrides: constructor arguments that replace the checkpoint's.
+
+    Raises:
+        ValueError: if the checkpoint does not describe data, or others.
+    """
+    data = checkpoint.get("al_lightning", {}).get("data")
+    if data is None:
+        raise ValueError(f"Expected {path} to say how its data were built, but it does not. Call {cls.__name__}(...).")
+    built = build(Recorded, data, **overrides)
+    if not isinstance(built, cls):
+        raise ValueError(f"Expected data of {cls.__name__} in {path}, but it holds {type(built).__name__}.")
+    return built

@@ -6,56 +6,26 @@ from Python are recorded here; the command line puts its parsed configuration in
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import inspect
-import sys
+import warnings
+from pathlib import Path
+from types import FunctionType
 from typing import Any, ClassVar, TypeAlias
 
-from jsonargparse import ArgumentError, ArgumentParser
+import numpy as np
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from jsonargparse.typing import register_type
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
+from torch import nn
 from typing_extensions import Self
 
+from al_lightning.checkpoints.plain import NotPlainError, import_path, local_path, plain, plain_part
 from al_lightning.nn.vocabulary import Vocabulary
-from al_lightning.targets.base import Target
 
 # As ``list[str]``, jsonargparse would copy the whole list for every word in it: minutes for 30,000 words.
 register_type(Vocabulary, list, list, type_check=lambda value, _: isinstance(value, list))
 
 Recipe: TypeAlias = "dict[str, Any]"
-
-
-class NotPlainError(TypeError):
-    """A value that no checkpoint of plain types can hold."""
-
-
-def _class_path(item: type) -> str:
-    """The path by which users import a class: files may move between versions, the names that a package offers stay."""
-    package, *rooms = item.__module__.split(".")
-    if package == __name__.split(".", maxsplit=1)[0]:
-        for depth in range(len(rooms)):
-            front = ".".join([package, *rooms[:depth]])
-            if vars(sys.modules[front]).get(item.__name__) is item:
-                return f"{front}.{item.__name__}"
-    return f"{item.__module__}.{item.__qualname__}"
-
-
-def _plain(value: object) -> Any:
-    """A value as plain types: what is a class or a partial of one becomes a recipe of its own."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, type):
-        return {"class_path": _class_path(value)}
-    if isinstance(value, Target):
-        names = list(inspect.signature(type(value)).parameters)
-        return {"class_path": _class_path(type(value)), "init_args": {n: _plain(getattr(value, n)) for n in names}}
-    if isinstance(value, functools.partial) and isinstance(value.func, type) and not value.args:
-        return {"class_path": _class_path(value.func), "init_args": _plain(value.keywords)}
-    raise NotPlainError(f"{value!r} is not made of plain types")
 
 
 class Recorded:
@@ -68,6 +38,8 @@ class Recorded:
     run_time_arguments: ClassVar[frozenset[str]] = frozenset()
     #: Lists of which a checkpoint's and a module's must be the same, such as a vocabulary.
     matching_arguments: ClassVar[frozenset[str]] = frozenset()
+    #: Arguments that the constructor finds out if they are None: None never contradicts what a checkpoint keeps.
+    found_arguments: ClassVar[frozenset[str]] = frozenset()
     #: Arguments that a checkpoint does not even keep.
     unrecorded_arguments: ClassVar[frozenset[str]] = frozenset()
 
@@ -84,6 +56,8 @@ class Recorded:
         for name, parameter in inspect.signature(cls.__init__).parameters.items():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 arguments.update(arguments.pop(name, {}))
+            elif parameter.kind is inspect.Parameter.VAR_POSITIONAL and not arguments.get(name):
+                arguments.pop(name, None)
         object.__setattr__(self, "_arguments", arguments)
         object.__setattr__(self, "_recipe", None)
         return self
@@ -95,40 +69,96 @@ class Recorded:
     def set_recipe(self, recipe: Recipe) -> None:
         """Replace the record by a parsed configuration; recorded arguments that it lacks are kept."""
         init_args = dict(recipe.get("init_args", {}))
-        for name, value in self._arguments.items():
-            if init_args.get(name) is None:
-                try:
-                    init_args[name] = _plain(value)
-                except NotPlainError:
-                    continue
+        init_args |= {n: v for n, v in plain_part(self._arguments).items() if init_args.get(n) is None}
         object.__setattr__(self, "_recipe", {"class_path": recipe["class_path"], "init_args": init_args})
 
     def plain_arguments(self) -> dict[str, Any]:
         """The arguments that have a plain form; of a parsed configuration, all of them."""
-        if self._recipe is not None:
-            return dict(self._recipe["init_args"])
-        arguments: dict[str, Any] = {}
-        for name, value in self._arguments.items():
-            with contextlib.suppress(NotPlainError):
-                arguments[name] = _plain(value)
-        return arguments
+        return plain_part(self._arguments) if self._recipe is None else dict(self._recipe["init_args"])
 
     def recipe(self) -> Recipe | None:
         """The class path and arguments in plain types.
 
         Returns:
-            The recipe, or None if an argument (a module, a lambda) has no plain form.
+            The recipe, or None if an argument (a module, a lambda) or the class has no plain form.
         """
-        if self._recipe is None:
-            try:
-                init_args = _plain(self._arguments)
-            except NotPlainError:
+        recipe = self._recipe
+        if recipe is None:
+            if self._unplain() is not None:
                 return None
-            recipe = {"class_path": _class_path(type(self)), "init_args": init_args}
-        else:
-            recipe = self._recipe
+            recipe = {"class_path": import_path(type(self)), "init_args": plain(self._kept())}
         kept = {k: v for k, v in recipe["init_args"].items() if k not in self.unrecorded_arguments}
         return {"class_path": recipe["class_path"], "init_args": kept}
+
+    def _unplain(self) -> str | None:
+        """What has no plain form, and why; None if everything has."""
+        try:
+            import_path(type(self))
+        except NotPlainError as error:
+            return f"{error}. Put the class into a file that can be imported"
+        parameters = inspect.signature(type(self).__init__).parameters
+        found = (_obstacle(name, value, parameters.get(name)) for name, value in self._kept().items())
+        return next((reason for reason in found if reason is not None), None)
+
+    def _kept(self) -> dict[str, Any]:
+        """The arguments, without defaults that have no plain form: whoever rebuilds leaves them out."""
+        parameters = inspect.signature(type(self).__init__).parameters
+        return {
+            name: value
+            for name, value in self._arguments.items()
+            if name not in parameters
+            or value is not parameters[name].default
+            or _obstacle(name, value, parameters[name]) is None
+        }
+
+    @rank_zero_only
+    def tell_what_is_lost(self) -> None:
+        """Warn if checkpoints cannot rebuild this object; what is made of modules or lambdas is merely mentioned.
+
+        Raises:
+            UserWarning: naming the argument or the class, where warnings are errors.
+        """
+        if self._recipe is not None:
+            return
+        name = type(self).__name__
+        reason = self._unplain()
+        recipe = self.recipe()
+        if recipe is not None:
+            try:
+                _parse(type(self), recipe, {})
+            except ValueError as error:
+                reason = str(error)
+        if reason is None:
+            return
+        message = (
+            f"Checkpoints of this run will not rebuild the {name} by themselves: {reason}. They keep all weights; "
+            f"`load_from_checkpoint` will want the constructor's arguments, commands with `--ckpt_path` its class."
+        )
+        if any(_made_by_hand(value) for value in self._arguments.values()):
+            rank_zero_info(message)
+        else:
+            warnings.warn(message, stacklevel=2)
+
+
+def _obstacle(name: str, value: object, parameter: inspect.Parameter | None) -> str | None:
+    """Why a constructor cannot be given an argument again out of plain types; None if it can."""
+    if parameter is not None and parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        return f"what comes as `*{name}` has no names. Pass it by name" if value else None
+    try:
+        simple = plain(value)
+    except NotPlainError as error:
+        return f"its argument `{name}` is not made of plain types ({error})"
+    same = type(simple) is type(value) or isinstance(value, (np.generic, Path, list, tuple))
+    if parameter is not None and parameter.annotation is parameter.empty and not same:
+        return f"its argument `{name}` has no type, so that nobody knows what to make of {simple!r}. Annotate it"
+    return None
+
+
+def _made_by_hand(value: object) -> bool:
+    """Whether a value is a module or a lambda, or holds one: whoever writes that does not expect a plain form."""
+    if isinstance(value, (list, tuple)):
+        return any(_made_by_hand(item) for item in value)
+    return isinstance(value, nn.Module) or (isinstance(value, FunctionType) and "<" in value.__qualname__)
 
 
 def build(base: type, recipe: Recipe, **overrides: Any) -> Any:
@@ -145,11 +175,16 @@ def build(base: type, recipe: Recipe, **overrides: Any) -> Any:
     Raises:
         ValueError: if the recipe names an unknown class or unknown arguments.
     """
+    parser, parsed = _parse(base, recipe, overrides)
+    return parser.instantiate(parsed).object
+
+
+def _parse(base: type, recipe: Recipe, overrides: dict[str, Any]) -> tuple[ArgumentParser, Namespace]:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(base, "object", fail_untyped=False)
     init_args = {**recipe.get("init_args", {}), **overrides}
     try:
-        parsed = parser.parse_object({"object": {"class_path": recipe["class_path"], "init_args": init_args}})
+        described = {"class_path": local_path(recipe["class_path"]), "init_args": init_args}
+        return parser, parser.parse_object({"object": described})
     except (ArgumentError, TypeError) as error:
         raise ValueError(f"Expected to rebuild {recipe['class_path']} from its recipe, but: {error}") from error
-    return parser.instantiate(parsed).object

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib import import_module
+from pathlib import Path
+
+import yaml
 
 from al_lightning.checkpoints.contents import read_checkpoint
 from al_lightning.checkpoints.recipe import Recipe, Recorded
+
+#: How a configuration is named on the command line.
+CONFIG_FLAGS = ("-c", "--config")
 
 
 def flag(args: Sequence[str], *names: str) -> str | None:
@@ -20,12 +26,42 @@ def flag(args: Sequence[str], *names: str) -> str | None:
     return None
 
 
-def checkpoint_recipes(args: Sequence[str]) -> dict[str, Recipe]:
-    """What the checkpoint named by ``--ckpt_path`` says about its model and data."""
-    path = flag(args, "--ckpt_path")
-    if path is None or path in ("best", "last", "hpc") or path.startswith("registry"):
+def asked_checkpoint(args: Sequence[str]) -> str | None:
+    """The checkpoint that ``--ckpt_path`` or ``ckpt_path:`` of a configuration names; what comes later counts.
+
+    Returns:
+        A path; None without one, for ``null``, and for what only a Trainer finds, such as ``best``.
+    """
+    path: object = None
+    for position in range(len(args)):
+        name, value = _parted(args, position)
+        if name == "--ckpt_path":
+            path = value
+        elif name in CONFIG_FLAGS and Path(value).is_file():
+            content = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
+            path = content.get("ckpt_path", path) if isinstance(content, dict) else path
+    if path in (None, "", "null", "None", "best", "last", "hpc") or str(path).startswith("registry"):
+        return None
+    return str(path)
+
+
+def _parted(args: Sequence[str], position: int) -> tuple[str, str]:
+    """Name and value of an argument: ``--name=value``, or ``--name value`` in two."""
+    name, equals, value = args[position].partition("=")
+    return name, value if equals else next(iter(args[position + 1 : position + 2]), "")
+
+
+def checkpoint_recipes(args: Sequence[str], path: str | None, weights_only: bool = True) -> dict[str, Recipe]:
+    """What a checkpoint says about its model and data.
+
+    Args:
+        args: of the command; they may name what the checkpoint cannot.
+        path: of the checkpoint; nothing is read if None.
+        weights_only: whether to read plain types only.
+    """
+    if path is None:
         return {}
-    entry = read_checkpoint(path).get("al_lightning", {})
+    entry = read_checkpoint(path, weights_only=weights_only).get("al_lightning", {})
     recipes = {key: entry[key] for key in ("model", "data") if entry.get(key) is not None}
     for key in ("model", "data"):
         if key not in recipes and flag(args, f"--{key}", "--config", "-c") is None:
@@ -54,10 +90,11 @@ def refuse_contradictions(path: str, key: str, kept: Recipe, asked: Recipe) -> N
             f"Expected --{key} to be {names[0]}, which {path} holds, but got {names[1]}. "
             f"Leave --{key} out, or name another checkpoint."
         )
-    run_time = _run_time_arguments(kept["class_path"])
+    kind = _recorded_class(kept["class_path"])
     for name, value in kept.get("init_args", {}).items():
         got = asked.get("init_args", {}).get(name)
-        if name in run_time or _agrees(value, got):
+        found_again = got is None and name in kind.found_arguments
+        if name in kind.run_time_arguments or found_again or _agrees(value, got):
             continue
         raise ValueError(
             f"Expected --{key}.{name} to be {_short(value)}, as {path} was trained with, but got {_short(got)}. "
@@ -65,11 +102,11 @@ def refuse_contradictions(path: str, key: str, kept: Recipe, asked: Recipe) -> N
         )
 
 
-def _run_time_arguments(class_path: str) -> frozenset[str]:
-    """Arguments that say how to run, not what to build, of the class that a checkpoint names."""
+def _recorded_class(class_path: str) -> type[Recorded]:
+    """The class that a checkpoint names, which knows what its arguments are for."""
     module, name = class_path.rsplit(".", 1)
     kind = getattr(import_module(module), name)
-    return kind.run_time_arguments if issubclass(kind, Recorded) else frozenset()
+    return kind if issubclass(kind, Recorded) else Recorded
 
 
 def _short(value: object) -> str:
@@ -80,6 +117,8 @@ def _short(value: object) -> str:
 
 def _agrees(kept: object, asked: object) -> bool:
     """Whether nothing that a checkpoint says differs; a recipe inside may have had its defaults filled in."""
+    if isinstance(kept, str) and isinstance(asked, dict) and "class_path" in asked:
+        kept = {"class_path": kept}  # a bare class, as a Python user gave it
     if isinstance(kept, dict) and isinstance(asked, dict) and "class_path" in kept:
         same = str(kept["class_path"]).rsplit(".", 1)[-1] == str(asked.get("class_path")).rsplit(".", 1)[-1]
         theirs = asked.get("init_args") or {}

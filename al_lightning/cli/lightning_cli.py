@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from al_lightning.callbacks import Checkpoint, PredictionWriter
 from al_lightning.checkpoints.recipe import Recipe, Recorded
 from al_lightning.cli.checkpoint_arguments import refuse_contradictions, settable
-from al_lightning.cli.messages import argument_names, explain
+from al_lightning.cli.messages import argument_names, default_of, explain
 
 #: What data know and models need: attributes of the data, linked into arguments of the model where both have them.
 LINKS = ("num_classes", "class_names", "vocabulary", "in_channels", "image_size")
@@ -55,9 +55,44 @@ def _told(cli: LightningCLI, name: str) -> Callable[[pl.LightningDataModule], An
     """
 
     def told(data: pl.LightningDataModule) -> Any:
-        return getattr(data, name, cli.config[cli.subcommand].model.init_args.get(name))
+        model = cli.config[cli.subcommand].model
+        kept = CheckpointCLI.recipes.get("model", {}).get("init_args", {}).get(name)
+        typed = kept if model.init_args.get(name) is None else model.init_args.get(name)
+        if name == "num_classes" and typed is None and model.init_args.get("target") is None:
+            _find_classes(data, model.class_path)
+        known = getattr(data, name, None)
+        if known is None:
+            return typed
+        if typed not in (None, known, default_of(model.class_path, name)):
+            raise ValueError(
+                f"Expected --model.{name} to be {known!r:.200}, as {type(data).__name__} says, but got {typed!r:.200}. "
+                "Leave it out."
+            )
+        return known
 
     return told
+
+
+def _find_classes(data: pl.LightningDataModule, model: str) -> None:
+    """Let data that count their classes in ``setup`` do so before the model is built.
+
+    Raises:
+        ValueError: if a model wants the number of classes, and nobody says it.
+    """
+    if "num_classes" not in argument_names(model) or getattr(data, "num_classes", None) is not None:
+        return
+    reason = "has no `num_classes`"
+    try:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # other processes of a node start when this one has the data
+            data.prepare_data()
+        data.setup("fit")
+    except Exception as error:  # a user's code, which may want a Trainer that there is not yet
+        reason = f"has no `num_classes` before its `setup`, which cannot run without a Trainer ({error!r})"
+    if getattr(data, "num_classes", None) is None:
+        raise ValueError(
+            f"Expected the data or the command to say how many classes there are, but {type(data).__name__} {reason}. "
+            "Set the attribute in its constructor or in `setup`, or pass `--model.num_classes 3`."
+        )
 
 
 class CLI(LightningCLI):

@@ -47,6 +47,22 @@ def explain(report: str) -> str:
             f"Expected an argument of {name}, but got `{option}`.{_guess(option, accepted)} "
             f"Accepted are: {', '.join(accepted)}."
         )
+    lacking = re.search(r"the following arguments are required: (?:\w+\.)?(data|model)\b", report)
+    if lacking:
+        return (
+            "Expected `--ckpt_path` to name a checkpoint, or `--model` and `--data` to name classes, but some are "
+            "missing. Shipped configurations name both: `--config configs/digits/mlp_al.yaml`."
+        )
+    unset = re.search(r"Namespace\(class_path='([\w.]+)', init_args=Namespace\((.*?)\)\)", report)
+    if unset:
+        path, given = unset.groups()
+        needed = [n for n in required_names(path) if f"{n}=None" in given]
+        if needed:
+            name = path.rsplit(".", 1)[-1]
+            return (
+                f"Expected `{needed[0]}` of {name} to be given, but it is not. Pass it behind the argument that names "
+                f"{name}, such as `--model.lr_scheduler.{needed[0]}`."
+            )
     wrong = re.search(
         r"class_path '([\w.]+)':\s+Parser key \"([\w.]+)\":\s+(.*?)(?:\n\s+- |\n\s+Given|\Z)", report, re.S
     )
@@ -105,6 +121,20 @@ def _classes(section: str) -> list[str]:
     return [
         n for n in package.__all__ if not n.endswith(("Options", "DataModule")) and n not in ("ALModule", "BPModule")
     ]
+
+
+def required_names(class_path: str) -> list[str]:
+    """Names of a constructor's arguments without a default, but for the first, which whoever calls it passes."""
+    module, kind = class_path.rsplit(".", 1)
+    parameters = list(inspect.signature(getattr(import_module(module), kind).__init__).parameters.values())
+    return [p.name for p in parameters[2:] if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+def default_of(class_path: str, name: str) -> Any:
+    """The default of a constructor's argument; None if it has none of its own."""
+    module, kind = class_path.rsplit(".", 1)
+    parameter = inspect.signature(getattr(import_module(module), kind).__init__).parameters.get(name)
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
 def argument_names(class_path: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -15,7 +16,13 @@ import al_lightning.data
 import al_lightning.modules  # noqa: F401  (importing the classes lets configurations use their bare names)
 from al_lightning._version import __version__
 from al_lightning.checkpoints.recipe import Recipe
-from al_lightning.cli.checkpoint_arguments import checkpoint_recipes, flag, settable
+from al_lightning.cli.checkpoint_arguments import (
+    CONFIG_FLAGS,
+    asked_checkpoint,
+    checkpoint_recipes,
+    flag,
+    settable,
+)
 from al_lightning.cli.lightning_cli import CLI, LINKS, CheckpointCLI, Parser, SaveConfig
 from al_lightning.configs import find_config
 from al_lightning.modules.base import SupervisedModule
@@ -30,6 +37,9 @@ _SILENCED = (
     "(?s).*was deprecated in v4.49.0.*",  # the same
     "LightningCLI's args parameter",  # the process has arguments of its own, as under pytest
 )
+# torch's scheduler and Lightning's, which is told its metric, have the same name.
+_PLATEAU = "lightning.pytorch.cli.ReduceLROnPlateau"
+_SCHEDULER = re.compile(r"--model\.(init_args\.)?lr_scheduler(\.class_path)?")
 # Commands that only read a checkpoint have no folder of their own to compare with its.
 _SILENCED_WHEN_READING = ("The dirpath has changed from .*",)
 
@@ -50,14 +60,15 @@ def run(command: str, args: Sequence[str]) -> CLI:
     for message in (*_SILENCED, *(() if command == "fit" else _SILENCED_WHEN_READING)):
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertising)
-    recipes = checkpoint_recipes(args)
     rest = _find_configs(args)
+    path = asked_checkpoint(rest)
+    recipes = checkpoint_recipes(rest, path, flag(rest, "--weights_only") not in ("false", "False"))
     with tempfile.TemporaryDirectory() as folder:
         if recipes:  # read first, so that the checkpoint fills in what nobody typed
             first = Path(folder) / "checkpoint.json"
             first.write_text(json.dumps({key: settable(key, recipe, LINKS) for key, recipe in recipes.items()}))
             rest = ["--config", str(first), *rest]
-        return _parse_and_run([command, *rest], recipes, flag(args, "--ckpt_path") or "")
+        return _parse_and_run([command, *rest], recipes, path or "")
 
 
 def show_help(args: Sequence[str]) -> None:
@@ -84,13 +95,26 @@ def _parse_and_run(args: list[str], recipes: dict[str, Recipe], checkpoint_path:
 
 
 def _find_configs(args: Sequence[str]) -> list[str]:
-    """Let ``--config configs/...`` work in any folder, with the configurations that are installed."""
-    found = list(args)
-    for position, arg in enumerate(found):
-        if position and found[position - 1] in ("-c", "--config"):
-            found[position] = find_config(arg)
+    """Let ``--config configs/...`` work in any folder, with the configurations that are installed.
+
+    Also written as ``-c=configs/...`` or ``-cconfigs/...``; and give a bare ``ReduceLROnPlateau``, of which there are
+    two, the one that knows its metric.
+    """
+    found: list[str] = []
+    for arg in args:
+        before = found[-1] if found else ""
+        if before in CONFIG_FLAGS:
+            found.append(find_config(arg))
         elif arg.startswith("--config="):
-            found[position] = f"--config={find_config(arg.split('=', 1)[1])}"
+            found += ["--config", find_config(arg.removeprefix("--config="))]
+        elif arg.startswith("-c") and arg != "-c":
+            found += ["--config", find_config(arg.removeprefix("-c").removeprefix("="))]
+        elif _SCHEDULER.fullmatch(before) and arg == _PLATEAU.rsplit(".", 1)[-1]:
+            found.append(_PLATEAU)
+        else:
+            name, equals, value = arg.partition("=")
+            bare = equals and _SCHEDULER.fullmatch(name) and value == _PLATEAU.rsplit(".", 1)[-1]
+            found.append(f"{name}={_PLATEAU}" if bare else arg)
     return found
 
 

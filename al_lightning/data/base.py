@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from al_lightning.checkpoints.recipe import Recorded
 from al_lightning.data.dataset import LabelledDataset, RawBatch
 from al_lightning.data.loader import make_loader
+from al_lightning.data.run import RunDataModule
 from al_lightning.data.splits import TEST_SEED, are_class_numbers, hold_out, redraw_labels, split_samples
 from al_lightning.training.reduction import data_share
 
@@ -23,10 +22,11 @@ Samples = TypeVar("Samples", bound=LabelledDataset[Any])
 _HINTS = {"val_fraction": ": 1 would leave nothing to train on. Use 0 to turn validation off."}
 
 
-class BaseDataModule(Recorded, pl.LightningDataModule, Generic[RawBatch, Samples]):
+class BaseDataModule(RunDataModule, Generic[RawBatch, Samples]):
     """Abstract base: a subclass loads splits and turns what a loader yields into ``(x, y)``.
 
-    A batch that reaches the model is a plain tuple ``(x, y)``, on the model's device.
+    A batch that reaches the model is a plain tuple ``(x, y)``, on the model's device. Hooks may be overridden without
+    ``super()``: loaders find their data without ``setup``, and ``on_after_batch_transfer`` gets prepared batches.
 
     Args:
         root: folder that is searched for the data before they are downloaded.
@@ -109,13 +109,6 @@ class BaseDataModule(Recorded, pl.LightningDataModule, Generic[RawBatch, Samples
     def load_unlabelled(self, path: Path) -> tuple[Samples, list[str]]:
         """Load what ``predict_from`` names: a data set whose labels mean nothing, and a name for each sample."""
 
-    @abstractmethod
-    def prepare(self, batch: RawBatch, training: bool = False, epoch: int = 0) -> tuple[Any, Tensor]:
-        """Turn what a loader of this module yields into ``(x, y)``, on the device that the batch is on.
-
-        With ``training``, samples are augmented if the module does so at all, at random for each ``epoch``.
-        """
-
     def strata(self, labels: Tensor) -> Tensor | None:
         """What splits keep the proportions of, (N,) integers: the labels (N, ...) if they are class numbers.
 
@@ -137,6 +130,9 @@ class BaseDataModule(Recorded, pl.LightningDataModule, Generic[RawBatch, Samples
 
     def setup(self, stage: str) -> None:
         """Load what a stage needs and is not loaded yet; called by Lightning on every process."""
+        self._load_stage(stage)
+
+    def _load_stage(self, stage: str) -> None:
         if stage in ("fit", "validate") and "train" not in self._datasets:
             self._load_training()
         if stage == "predict" and self.predict_from is not None:
@@ -177,7 +173,7 @@ class BaseDataModule(Recorded, pl.LightningDataModule, Generic[RawBatch, Samples
         """Load a split for someone who has no Trainer to call ``prepare_data`` and ``setup``, as in a notebook."""
         if split not in self._indices:
             self.prepare_data()
-            self.setup({"train": "fit", "val": "fit", "test": "test", "predict": "predict"}[split])
+            self._load_stage({"train": "fit", "val": "fit", "test": "test", "predict": "predict"}[split])
 
     def _load(self, split: Literal["train", "test"]) -> tuple[Samples, Tensor]:
         dataset, samples = self.load_split(split)
@@ -222,12 +218,6 @@ class BaseDataModule(Recorded, pl.LightningDataModule, Generic[RawBatch, Samples
     def predict_dataloader(self) -> DataLoader[Any]:
         """Batches to predict, in order: the test split, or what ``predict_from`` names."""
         return self._loader("predict")
-
-    def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int) -> tuple[Any, Tensor]:
-        """Prepare a batch; called by Lightning when the batch is on its device."""
-        trainer = self.trainer
-        assert trainer is not None
-        return self.prepare(batch, training=trainer.training, epoch=trainer.current_epoch)
 
     def _loader(self, split: Split) -> DataLoader[Any]:
         training, trainer = split == "train", self.trainer

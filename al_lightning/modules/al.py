@@ -10,12 +10,14 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from al_lightning.modules.base import Batch, SupervisedModule
+from al_lightning.modules.batches import in_own_dtype
 from al_lightning.nn.layer import ALLayer
 from al_lightning.nn.path import InferencePath, all_paths, decode, exit_early
 from al_lightning.nn.stack import LayerStack
 from al_lightning.targets.base import Target
 from al_lightning.targets.classes import as_target
 from al_lightning.training.agreement import check_layerwise
+from al_lightning.training.eager import eager
 from al_lightning.training.schedules import Interval, check_rates, layer_optimizers, make_schedules, step_schedules
 from al_lightning.training.update import (
     BatchPlace,
@@ -57,8 +59,7 @@ class ALModule(SupervisedModule):
             encoder of a layer without one learns only through the layers above, so ``isolated=False`` goes
             with it.
         active_depth: train and use only the first so many layers to start with; all if None.
-        path_length: k of ``forward`` and of ``val_acc`` and ``test_acc``; ``active_depth`` if None. Chosen at
-            run time, never read from a checkpoint.
+        path_length: k of ``forward``, ``val_acc`` and ``test_acc``; ``active_depth`` if None; in no checkpoint.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -106,8 +107,7 @@ class ALModule(SupervisedModule):
         self.automatic_optimization = False
         self.path_index()  # refuses a path length that does not exist
         if compile_layers:
-            for layer in self.layers:
-                layer.compile()  # in place: state_dict keys stay as they are
+            self.compile_parts()
 
     @property
     def active_depth(self) -> int:
@@ -155,14 +155,12 @@ class ALModule(SupervisedModule):
         Raises:
             ValueError: if there is no such path, or ``x`` has another shape than the network was built for.
         """
-        self.check_input(x)
-        scores: Tensor = self.path(path_length)(x)
+        scores: Tensor = self.path(path_length)(self.read_input(x))
         return scores
 
     def forward_paths(self, x: Any) -> list[Tensor]:
         """Scores along all paths, sharing the encoders: a list of L tensors (B, width)."""
-        self.check_input(x)
-        return [scores for _, scores in all_paths(self.layers.active(), x)]
+        return [scores for _, scores in all_paths(self.layers.active(), self.read_input(x))]
 
     def forward_adaptive(self, x: Any, confidence: float) -> tuple[Tensor, Tensor]:
         """Let each sample leave at the first path that is sure of it; the rest goes on as a smaller batch.
@@ -182,10 +180,8 @@ class ALModule(SupervisedModule):
             raise ValueError(f"Expected `confidence` to be in [0, 1], but got {confidence}.")
         if self.training:
             raise RuntimeError("Expected the module in evaluation mode for early exits. Call `.eval()` first.")
-        self.check_input(x)
-        return exit_early(
-            self.layers.active(), x, lambda scores, k: self.target.confidence(self.predictions(scores, k)) >= confidence
-        )
+        layers, x = self.layers.active(), self.read_input(x)
+        return exit_early(layers, x, lambda s, k: self.target.confidence(self.predictions(s, k)) >= confidence)
 
     def inference_parameters(self, path_length: int | None = None) -> int:
         """Number of parameters of one path (the module's own if None): ``f_1 .. f_k``, ``b_k``, ``h_1 .. h_k``."""
@@ -193,8 +189,7 @@ class ALModule(SupervisedModule):
 
     def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Sum of all layers' losses, and the scores of every path."""
-        self.check_input(x)
-        s, t = x, self.target.encode(y)
+        s, t = self.read_input(x), in_own_dtype(self.target.encode(y), self)
         losses, scores = [], []
         for k, layer in enumerate(self.layers.active(), 1):
             s, t_next = layer.f(s), layer.g(t)
@@ -207,12 +202,12 @@ class ALModule(SupervisedModule):
 
     # ------------------------------------------------------------------ training (Algorithm 2)
 
+    @eager
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One batch: every layer in turn computes, learns, and hands on what it computed before it learned."""
-        x, y = batch
-        self.check_batch(x, y)
-        place = batch_place(self, self.run_seed, self.accumulate_grad_batches, batch_idx, len(y))
-        s, t, losses = x, self.target.encode(y), []
+        x, y = self.read_batch(batch)
+        place = batch_place(self, self.seed(), self.accumulate_grad_batches, batch_idx, len(y))
+        s, t, losses = self.read_input(x), in_own_dtype(self.target.encode(y), self), []
         waiting: list[LayerUpdate] = []
         for update in self._updates():
             s, t, local = update.learn(s, t, place)
@@ -239,12 +234,17 @@ class ALModule(SupervisedModule):
         if losses.device.type != "cpu":
             self.check_finite(losses, loss_name, y, place.batch)
         if place.steps and self.lr_scheduler_interval == "step":
-            step_schedules(self.active_schedulers(), self.trainer.callback_metrics)
+            step_schedules(self, self.active_schedulers(), validated="val_loss" in self.trainer.callback_metrics)
         self.log_train_losses(losses, len(y))
 
     def check_trainer(self) -> None:
         """Refuse what cannot train layers one by one."""
         check_layerwise(self.trainer, self.isolated)
+
+    def compile_parts(self) -> None:
+        """Compile every layer, in place: names in checkpoints stay as they are."""
+        for layer in self.layers:
+            layer.compile()
 
     # ------------------------------------------------------------------ optimizers
 

@@ -13,17 +13,20 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
 from al_lightning.callbacks.run_care import calibrates
+from al_lightning.modules.batches import in_own_dtype, split_batch
 from al_lightning.modules.run import RunModule
 from al_lightning.nn.inputs import InputCheck
+from al_lightning.nn.sequence import Tokens
 from al_lightning.targets.base import Target
 from al_lightning.training import randomness
+from al_lightning.training.eager import eager
 from al_lightning.training.finite import first_bad, raise_not_finite
 from al_lightning.training.losses import TrainingLosses
 from al_lightning.training.reduction import data_share
 from al_lightning.training.schedules import Interval
 
-#: An input (B, ...), or a NamedTuple of tensors, and labels (B, ...).
-Batch: TypeAlias = "tuple[Any, Tensor]"
+#: What a loader yields: ``(x, y)``, an input (B, ...) or a NamedTuple of tensors, and labels (B, ...).
+Batch: TypeAlias = Any
 
 
 class SupervisedModule(RunModule):
@@ -137,24 +140,33 @@ class SupervisedModule(RunModule):
         """
         return self.predictions(scores, path_length)
 
+    @eager
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log ``val_loss`` and metrics; remember scores for the calibration."""
-        paths = self._evaluate(batch, "val")
+        y, paths = self._evaluate(batch, "val")
         if calibrates(self.trainer):
-            self.calibration.update(paths, batch[1])
+            self.calibration.update(paths, y)
 
+    @eager
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log ``test_loss`` and metrics."""
         self._evaluate(batch, "test")
 
+    @eager
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Predictions (B, ...); labels, if any, are not looked at."""
-        labelled = type(batch) in (tuple, list)  # a NamedTuple is one input
+        # A NamedTuple is one input, but not for a network that reads tensors or tokens.
+        known = self.input_check is not None and not isinstance(batch, Tokens)
+        labelled = isinstance(batch, (tuple, list)) if known else type(batch) in (tuple, list)
         return self.predictions(self(batch[0] if labelled else batch))
 
-    def _evaluate(self, batch: Batch, stage: str) -> list[Tensor]:
-        x, y = batch
-        self.target.check(y)
+    def remember_scores(self, batch: Batch) -> None:
+        """Let the calibration see a validation batch that a ``validation_step`` of one's own did not show it."""
+        x, y = self.read_batch(batch)
+        self.calibration.update(self.evaluate(x, y)[1], y)
+
+    def _evaluate(self, batch: Batch, stage: str) -> tuple[Tensor, list[Tensor]]:
+        x, y = self.read_batch(batch)
         loss, paths = self.evaluate(x, y)
         mean = cast(MeanMetric, self.eval_losses[stage])
         mean.update(loss, len(y))
@@ -168,7 +180,7 @@ class SupervisedModule(RunModule):
                     metric.update(scores, y)
                     bar = not ending and name == self.target.monitor
                     self.log(f"{stage}_{name}{ending}", metric, prog_bar=bar, batch_size=len(y))
-        return paths
+        return y, paths
 
     # ------------------------------------------------------------------ training
 
@@ -182,30 +194,32 @@ class SupervisedModule(RunModule):
         Returns:
             A context in which they are drawn.
         """
-        assert self.run_seed is not None
         rank = data_share(self.trainer).rank
-        return randomness.fork(self.device, self.run_seed, rank, number, self.current_epoch, batch_idx)
+        return randomness.fork(self.device, self.seed(), rank, number, self.current_epoch, batch_idx)
 
-    def check_batch(self, x: Any, y: Tensor) -> None:
-        """Refuse a batch that cannot be learned.
+    def read_batch(self, batch: Batch) -> tuple[Any, Tensor]:
+        """Samples and labels of a batch, the labels in the type that the target kind computes with.
 
-        On the CPU looking at labels is free; an accelerator finds out at the loss, which is read once per batch.
+        Looking at labels is free on the CPU. In training, an accelerator finds out at the loss, which is read once per
+        batch.
 
         Raises:
-            ValueError: saying what was expected and what came.
+            ValueError: if the batch is none, or cannot be learned, saying what was expected and what came.
         """
-        if y.device.type == "cpu":
+        x, y = split_batch(batch)
+        if y.device.type == "cpu" or not self.training:
             self.target.check(y)
-        self.check_input(x)
+        return x, self.target.labels(y)
 
-    def check_input(self, x: Any) -> None:
-        """Refuse samples that the network was not built for.
+    def read_input(self, x: Any) -> Any:
+        """Samples in the type that the network computes with.
 
         Raises:
-            ValueError: saying what was expected and what came.
+            ValueError: if the network was not built for them, saying what was expected and what came.
         """
         if self.input_check is not None:
             self.input_check(x)
+        return in_own_dtype(x, self)
 
     def check_finite(self, losses: Tensor, name: Callable[[int], str], y: Tensor, batch_idx: int) -> None:
         """Stop the run at the first loss that is infinite or NaN.

@@ -13,8 +13,9 @@ from al_lightning.modules.base import Batch, SupervisedModule
 from al_lightning.targets.base import Target
 from al_lightning.targets.classes import as_target
 from al_lightning.training.agreement import gradient_scaler
+from al_lightning.training.eager import eager
 from al_lightning.training.reduction import batch_weight, data_share
-from al_lightning.training.schedules import Interval, make_schedules
+from al_lightning.training.schedules import Interval, layer_optimizers, make_schedules
 
 
 class BPModule(SupervisedModule):
@@ -62,13 +63,14 @@ class BPModule(SupervisedModule):
             losses={"train_loss": [0]},
         )
         self.net = net
+        #: A learning rate in place of the optimizer's own, which a learning rate finder may set.
+        self.lr: float | None = None
         if compile_net:
-            self.net.compile()  # in place: state_dict keys stay as they are
+            self.compile_parts()
 
     def forward(self, x: Any) -> Tensor:
         """Scores (B, width) of inputs (B, ...)."""
-        self.check_input(x)
-        scores: Tensor = self.net(x)
+        scores: Tensor = self.net(self.read_input(x))
         return scores
 
     def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -88,10 +90,10 @@ class BPModule(SupervisedModule):
         """All parameters of the network."""
         return sum(p.numel() for p in self.net.parameters())
 
+    @eager
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The target's loss of one batch."""
-        x, y = batch
-        self.check_batch(x, y)
+        x, y = self.read_batch(batch)
         with self.stream(0, batch_idx):
             loss = self.target.loss(self(x), y)
         losses = loss.detach().unsqueeze(0)
@@ -101,8 +103,12 @@ class BPModule(SupervisedModule):
 
     def configure_optimizers(self) -> Any:
         """One optimizer, and one scheduler if any."""
-        optimizers = [self.optimizer(self.parameters())]
-        return optimizers, make_schedules(self.lr_scheduler, self.lr_scheduler_interval, optimizers)
+        optimizers = layer_optimizers(self.optimizer, [self], None if self.lr is None else [self.lr])
+        validates_every = self.trainer.check_val_every_n_epoch
+        schedules = make_schedules(
+            self.lr_scheduler, self.lr_scheduler_interval, optimizers, validates_every=validates_every
+        )
+        return optimizers, schedules
 
     def configure_gradient_clipping(
         self,
@@ -122,10 +128,10 @@ class BPModule(SupervisedModule):
             self.clip_gradients(optimizer, self.gradient_clip_norm, "norm")
 
     def check_trainer(self) -> None:
-        """Let the Trainer accumulate as the module says.
+        """Refuse a Trainer that accumulates otherwise than the module says.
 
         Raises:
-            ValueError: if Trainer and module both say how, differently.
+            ValueError: if both say how many batches make a step, differently.
         """
         theirs, ours = self.trainer.accumulate_grad_batches, self.accumulate_grad_batches
         if ours > 1 and theirs not in (1, ours):
@@ -133,4 +139,7 @@ class BPModule(SupervisedModule):
                 f"Expected `accumulate_grad_batches` from the Trainer or from the model, but got {theirs} and {ours}. "
                 "Leave the Trainer's alone."
             )
-        self.trainer.accumulate_grad_batches = max(theirs, ours)
+
+    def compile_parts(self) -> None:
+        """Compile the network, in place: names in checkpoints stay as they are."""
+        self.net.compile()

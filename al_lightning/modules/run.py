@@ -6,19 +6,20 @@ import functools
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from weakref import WeakSet
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.core.saving import load_hparams_from_yaml
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import Self
 
 from al_lightning.callbacks.run_care import RunCare, recorded_data
 from al_lightning.checkpoints import contents, recipe
-from al_lightning.training.agreement import tell_changes
+from al_lightning.training.agreement import shared_seed, tell_changes
 from al_lightning.training.rank_watch import RankWatch
+from al_lightning.training.update import learns
 
 
 class RunModule(recipe.Recorded, pl.LightningModule):
@@ -39,6 +40,10 @@ class RunModule(recipe.Recorded, pl.LightningModule):
     def check_trainer(self) -> None:
         """Refuse what the Trainer was told and this module cannot do, before a ``fit`` begins."""
 
+    @abstractmethod
+    def compile_parts(self) -> None:
+        """Run what computes through ``torch.compile``, in place, as ``trainer.fit(torch.compile(module))`` asks."""
+
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Let a subclass's own versions of three hooks extend those of this class, with ``super()`` or without."""
         super().__init_subclass__(**arguments)
@@ -47,11 +52,27 @@ class RunModule(recipe.Recorded, pl.LightningModule):
             if own is not ours and own not in _EXTENDED:  # it may stand in the class or come from a mixin
                 setattr(cls, name, _extended(ours, own))
 
+    def seed(self) -> int:
+        """The run's seed: a checkpoint's, else Lightning's, else one that rank 0 draws now for all processes.
+
+        Not only a callback chooses it when a run starts: Lightning's tuners train without any callback.
+        """
+        if self.run_seed is None:
+            self.run_seed = shared_seed(self.trainer)
+        return self.run_seed
+
     def configure_callbacks(self) -> list[Callback]:
         """Bring the module's own callbacks, but for those that an earlier run has left with the Trainer."""
         trainer = self.trainer
         if trainer.state.fn == TrainerFn.FITTING:
+            if not learns(self):
+                raise ValueError(
+                    "Expected at least one parameter to train, but all are frozen (`requires_grad=False`). Unfreeze a "
+                    "layer, or call `trainer.test` for what is trained already."
+                )
             self.check_trainer()
+            if self._compiler_ctx is not None:
+                self.compile_parts()
         own = [*self.own_callbacks, *([RankWatch()] if trainer.world_size > 1 else [])]
         present = {type(callback) for callback in trainer.callbacks}  # type: ignore[attr-defined]
         return [callback for callback in own if type(callback) not in present]
@@ -60,10 +81,11 @@ class RunModule(recipe.Recorded, pl.LightningModule):
         """Add the run's seed, and how to rebuild the module and its data, in plain types."""
         run = {"run_seed": self.run_seed, "processes": self.trainer.world_size}
         checkpoint["al_lightning"] = {**contents.describe(self, recorded_data(self.trainer)), **run}
+        contents.make_hyperparameters_plain(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another network with a sentence instead of a list of keys; take the seed back."""
-        contents.check_checkpoint(self, checkpoint)
+        contents.check_checkpoint(self, checkpoint, self.strict_loading)
         run = checkpoint.get("al_lightning", {})
         self.run_seed = run.get("run_seed")
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
@@ -75,15 +97,22 @@ class RunModule(recipe.Recorded, pl.LightningModule):
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
         cls,
-        checkpoint_path: str | Path,
-        map_location: torch.device | str | None = None,
+        checkpoint_path: str | Path | IO[bytes],
+        map_location: contents.MapLocation = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
         **overrides: Any,
     ) -> Self:
         """Rebuild a trained module from its checkpoint alone.
 
         Args:
-            checkpoint_path: a file written by a Trainer.
-            map_location: where to put the weights.
+            checkpoint_path: a file written by a Trainer, an address such as ``https://...``, or an open file.
+            map_location: where to put the weights, as in ``torch.load``; where they were if None and it is there.
+            hparams_file: a yaml file of constructor arguments that replace the checkpoint's.
+            strict: whether the names of all weights have to match; the module's ``strict_loading`` if None.
+            weights_only: whether to read plain types only, as this package writes them; True if None. False runs code
+                that may stand in the file: only for a file that you trust.
             **overrides: constructor arguments that replace the checkpoint's; needed for what no checkpoint of
                 plain types holds, such as ``layers``.
 
@@ -94,7 +123,9 @@ class RunModule(recipe.Recorded, pl.LightningModule):
             ValueError: if the checkpoint is of another class, or was built by hand and ``overrides`` lack the
                 arguments.
         """
-        module: Self = contents.rebuild(cls, RunModule, checkpoint_path, map_location, overrides)
+        arguments = {**(load_hparams_from_yaml(hparams_file) if hparams_file else {}), **overrides}
+        checkpoint = contents.read_checkpoint(checkpoint_path, map_location, weights_only is not False)
+        module: Self = contents.rebuild(cls, RunModule, checkpoint, str(checkpoint_path), arguments, strict)
         return module.eval()
 
 

@@ -30,13 +30,18 @@ class ImageCheck:
         self.shape = (in_channels, image_size, image_size)
 
     def __call__(self, x: Tensor | Tokens) -> None:
-        """Refuse images of another shape.
+        """Refuse images of another shape, and whole numbers, of which nobody knows how they are scaled.
 
         Raises:
-            ValueError: naming both shapes and the arguments that set them.
+            ValueError: naming both shapes and the arguments that set them, or the type.
         """
-        got = tuple(x.shape) if isinstance(x, Tensor) else "tokens"
+        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         if isinstance(x, Tensor) and tuple(x.shape[1:]) == self.shape:
+            if not x.is_floating_point():
+                raise ValueError(
+                    f"Expected images of a floating-point type, but got {x.dtype}. Scale and normalise them where the "
+                    "data are made: `x.float() / 255`, minus the mean, by the standard deviation."
+                )
             return
         channels, size, _ = self.shape
         raise ValueError(

@@ -23,6 +23,13 @@ class Calibration(nn.Module):
         super().__init__()
         self.paths = paths
 
+    def remembered(self) -> int | None:
+        """How many batches were remembered since the last fit; None if there is nothing to fit."""
+        return None
+
+    def reset(self) -> None:
+        """Forget what was remembered."""
+
     def read(self, scores: Tensor, path: int) -> Tensor:
         """What scores of a path say.
 
@@ -39,7 +46,7 @@ class Calibration(nn.Module):
         """Remember what a validation batch says: scores (B, width) of every path, and its labels."""
 
     def fit(self, paths: int) -> None:
-        """Fit what can be fitted to what was remembered over all processes, and forget it.
+        """Fit what can be fitted to what was remembered over all processes, and forget it; nothing changes nothing.
 
         Args:
             paths: how many paths there were; the first ones of all.
@@ -71,6 +78,10 @@ class Target(ABC):
         Raises:
             ValueError: saying what was expected and what came.
         """
+
+    def labels(self, y: Tensor) -> Tensor:
+        """Checked labels (B, ...) in the type that this kind computes with; by default as they are."""
+        return y
 
     @abstractmethod
     def encode(self, y: Tensor) -> Tensor:

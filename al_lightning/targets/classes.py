@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,20 +40,24 @@ class ClassTarget(Target):
     columns = ("class", "probability")
 
     def __init__(self, num_classes: int, class_names: Sequence[str] | None = None) -> None:
+        if not isinstance(num_classes, (int, np.integer)):
+            raise ValueError(
+                f"Expected `num_classes` to be an integer, but got {num_classes!r} ({type(num_classes).__name__})."
+            )
         if num_classes < 2:
             raise ValueError(f"Expected `num_classes` to be at least 2, but got {num_classes}.")
         if class_names is not None and len(class_names) != num_classes:
             raise ValueError(
                 f"Expected `class_names` to hold num_classes={num_classes} names, but got {len(class_names)}."
             )
-        self.num_classes = self.width = num_classes
+        self.num_classes = self.width = int(num_classes)
         self.class_names = [str(k) for k in range(num_classes)] if class_names is None else list(class_names)
 
     def check(self, y: Tensor) -> None:
         """Refuse labels that are no class.
 
         Args:
-            y: (B,) integer labels; reading them waits for an accelerator.
+            y: (B,) integer labels, or truth values for two classes; reading them waits for an accelerator.
 
         Raises:
             ValueError: if ``y`` is no integer vector or has a label outside ``0..num_classes-1``.
@@ -60,16 +65,20 @@ class ClassTarget(Target):
         if y.dtype.is_floating_point or y.ndim != 1:
             raise ValueError(
                 "Expected labels of shape (B,) and an integer type, "
-                f"but got {tuple(y.shape)} of {y.dtype}. Give class numbers, not one-hot vectors."
+                f"but got {tuple(y.shape)} of {y.dtype}. Give class numbers (`y.long()`), not one-hot vectors."
             )
         if y.numel() == 0:
             return
-        low, high = (int(v) for v in y.aminmax())
+        low, high = (int(v) for v in y.to(torch.int64).aminmax())
         if low < 0 or high >= self.num_classes:
             raise ValueError(
                 f"Expected labels in 0..{self.num_classes - 1}, but the batch holds {low if low < 0 else high}. "
                 "Set `num_classes` to the number of classes of the data, or number its labels from 0."
             )
+
+    def labels(self, y: Tensor) -> Tensor:
+        """Class numbers (B,) int64."""
+        return y.long()
 
     def _valid(self, y: Tensor) -> Tensor:
         return (y >= 0) & (y < self.num_classes)

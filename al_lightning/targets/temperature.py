@@ -33,6 +33,15 @@ class Temperatures(Calibration):
         self.register_buffer("temperatures", torch.ones(paths))
         self.fits = nn.ModuleList(FittedTemperature() for _ in range(paths))
 
+    def remembered(self) -> int:
+        """How many batches were remembered since the last fit."""
+        return cast(FittedTemperature, self.fits[0]).update_count
+
+    def reset(self) -> None:
+        """Forget scores and labels."""
+        for fit in self.fits:
+            cast(FittedTemperature, fit).reset()
+
     def read(self, scores: Tensor, path: int) -> Tensor:
         """Probabilities (B, K) of scores (B, K), at least float32."""
         return (precise(scores) / self.temperatures[path]).softmax(-1)
@@ -43,13 +52,15 @@ class Temperatures(Calibration):
             cast(FittedTemperature, fit).update(scores, y)
 
     def fit(self, paths: int) -> None:
-        """Fit the temperatures of the first so many paths."""
+        """Fit the temperatures of the first so many paths; without a sample they stay as they are."""
         for index in range(paths):
             fit = cast(FittedTemperature, self.fits[index])
             if not fit.scores:  # a process without a validation sample still takes part
                 fit.update(self.temperatures.new_empty(0, self.width), torch.empty(0, dtype=torch.long))
-            self.temperatures[index] = fit.compute()
-            fit.reset()
+            fitted = fit.compute()
+            if not fitted.isnan():
+                self.temperatures[index] = fitted
+        self.reset()
 
 
 class FittedTemperature(Metric):
@@ -75,8 +86,10 @@ class FittedTemperature(Metric):
         self.labels.append(y)
 
     def compute(self) -> Tensor:
-        """Return T, a scalar float32 tensor."""
+        """Return T, a scalar float32 tensor; NaN without a sample."""
         scores: Tensor = dim_zero_cat(self.scores)
+        if len(scores) == 0:
+            return scores.new_tensor(torch.nan)
         right = scores.gather(1, dim_zero_cat(self.labels).unsqueeze(1)).squeeze(1)
         low, high = scores.new_tensor(0.01).log(), scores.new_tensor(100.0).log()
         for _ in range(30):

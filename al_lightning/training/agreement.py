@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
+from lightning.pytorch.callbacks import LearningRateFinder
 from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning_utilities.core.rank_zero import rank_zero_warn
+
+from al_lightning.training import randomness
 
 _REASONS = {
     "DeepSpeedStrategy": "it steps a single optimizer, and each AL layer has its own",
@@ -22,6 +26,13 @@ def gradient_scaler(trainer: pl.Trainer) -> torch.amp.GradScaler | None:
     """The scaler of ``16-mixed``; None under every other precision."""
     plugin = trainer.precision_plugin
     return plugin.scaler if isinstance(plugin, MixedPrecision) else None
+
+
+def shared_seed(trainer: pl.Trainer) -> int:
+    """The seed of a run, the same on all processes: Lightning's if one was set, else a new one that rank 0 draws."""
+    given = randomness.given_seed()
+    seed: int = trainer.strategy.broadcast(secrets.randbits(32) if given is None else given)
+    return seed
 
 
 def check_layerwise(trainer: pl.Trainer, isolated: bool = True) -> None:
@@ -44,6 +55,12 @@ def check_layerwise(trainer: pl.Trainer, isolated: bool = True) -> None:
                 f"Expected the Trainer's `{theirs}` to be left alone, but got {value}: each AL layer has an "
                 f"optimizer of its own. Give the model `{ours}={value}` instead."
             )
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # set by the Trainer
+    if any(isinstance(callback, LearningRateFinder) for callback in callbacks):
+        raise ValueError(
+            "Expected no learning rate finder, but got one: it follows the one loss and the one optimizer of a module, "
+            "and each AL layer has its own. Compare short runs with different `optimizer.lr`, or set `layer_lr`."
+        )
     strategy = trainer.strategy
     if not isinstance(strategy, (SingleDeviceStrategy, DDPStrategy)):
         reason = _REASONS.get(type(strategy).__name__, "it has not been tried with one backward for each layer")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
+import lightning.pytorch as pl
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau as TorchPlateau
 
@@ -44,7 +45,12 @@ def layer_optimizers(
 
 
 def make_schedules(
-    factory: LRSchedulerCallable | None, interval: Interval, optimizers: Sequence[Optimizer], *, manual: bool = False
+    factory: LRSchedulerCallable | None,
+    interval: Interval,
+    optimizers: Sequence[Optimizer],
+    *,
+    manual: bool = False,
+    validates_every: int | None = 1,
 ) -> list[dict[str, Any]]:
     """One scheduler per optimizer, as Lightning wants to be told.
 
@@ -53,6 +59,8 @@ def make_schedules(
         interval: schedulers step per ``"epoch"`` or per ``"step"`` (optimizer step).
         optimizers: in the order of the layers.
         manual: under manual optimization, Lightning does not step them and wants to know their names only.
+        validates_every: epochs from one validation to the next, None if it is counted in batches: a plateau scheduler
+            has a new metric only then.
 
     Returns:
         Lightning's scheduler configurations.
@@ -77,27 +85,42 @@ def make_schedules(
             schedule["name"] = f"lr_layer{number}"
         if isinstance(scheduler, ReduceLROnPlateau) and not manual:
             schedule["monitor"] = scheduler.monitor
+            # Before the first validation there is no metric yet, which is no reason to stop.
+            schedule["strict"] = validates_every is not None and interval == "epoch"
+            if interval == "epoch" and _is_validated(scheduler.monitor):
+                schedule["frequency"] = validates_every or 1
         schedules.append(schedule)
     return schedules
 
 
-def step_schedules(schedulers: Sequence[Any], metrics: Mapping[str, Tensor]) -> None:
-    """Step schedulers, each plateau scheduler with its metric.
+def _is_validated(metric: str) -> bool:
+    """Whether validation logs a metric; those of training are called ``train_...``."""
+    return not metric.startswith("train")
+
+
+def step_schedules(module: pl.LightningModule, schedulers: Sequence[Any], validated: bool) -> None:
+    """Step schedulers, each plateau scheduler with its metric, through the module's ``lr_scheduler_step``.
 
     Args:
+        module: in training.
         schedulers: as ``LightningModule.lr_schedulers`` gives them.
-        metrics: what was logged so far.
+        validated: whether a validation has logged its metrics since the schedulers stepped last; without one, plateau
+            schedulers that monitor it wait.
 
     Raises:
         ValueError: if a monitored metric was not logged.
     """
+    trainer = module.trainer
+    metrics = trainer.callback_metrics
     for scheduler in schedulers:
         if not isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step()
+            module.lr_scheduler_step(scheduler, None)
+            continue
+        if _is_validated(scheduler.monitor) and trainer.enable_validation and not validated:
             continue
         if scheduler.monitor not in metrics:
             raise ValueError(
                 f"Expected the scheduler to monitor a logged metric, but got {scheduler.monitor!r}. "
                 f"Logged so far: {', '.join(sorted(metrics))}."
             )
-        scheduler.step(metrics[scheduler.monitor])
+        module.lr_scheduler_step(scheduler, metrics[scheduler.monitor])

@@ -47,6 +47,7 @@ class LayerPart(NamedTuple):
         layer: the layer.
         optimizer: its own optimizer.
         associated: whether its associated loss counts.
+        learns: whether any of its parameters is to be trained; a frozen layer only hands on what it computes.
         counts: whether its step is the one that ``trainer.global_step`` counts: one layer per round.
     """
 
@@ -54,7 +55,13 @@ class LayerPart(NamedTuple):
     layer: ALLayer
     optimizer: LightningOptimizer
     associated: bool
+    learns: bool
     counts: bool
+
+
+def learns(network: nn.Module) -> bool:
+    """Whether any parameter of a network is to be trained."""
+    return any(p.requires_grad for p in network.parameters())
 
 
 def objective(losses: LayerLosses, associated: bool) -> Tensor:
@@ -119,7 +126,8 @@ class LayerUpdate:
             objectives.append(objective(local, part.associated))
             losses += local
         total = objectives[0] if len(objectives) == 1 else torch.stack(objectives).sum()
-        self._backward(total * (place.weight / self.settings.accumulate_grad_batches))
+        if total.requires_grad:
+            self._backward(total * (place.weight / self.settings.accumulate_grad_batches))
         if place.steps:
             self._reductions = [Reduction(part.layer.parameters(), place.share) for part in self.parts]
         # The isolation: no gradient passes from what comes next to these layers.
@@ -140,6 +148,8 @@ class LayerUpdate:
         scaler = gradient_scaler(self.module.trainer)
         for part, reduction in zip(self.parts, self._reductions):
             reduction.wait()
+            if not part.learns:
+                continue
             if self.settings.gradient_clip_norm is not None:  # gradients still have the scaler's scale
                 scale = 1.0 if scaler is None else scaler.get_scale()
                 nn.utils.clip_grad_norm_(part.layer.parameters(), self.settings.gradient_clip_norm * scale)
@@ -153,10 +163,9 @@ class LayerUpdate:
 
 
 def batch_place(
-    module: pl.LightningModule, run_seed: int | None, accumulate_grad_batches: int, batch_idx: int, samples: int
+    module: pl.LightningModule, run_seed: int, accumulate_grad_batches: int, batch_idx: int, samples: int
 ) -> BatchPlace:
     """Where a batch of so many samples stands in the run of a module."""
-    assert run_seed is not None
     trainer = module.trainer
     share = data_share(trainer)
     steps = (batch_idx + 1) % accumulate_grad_batches == 0 or trainer.is_last_batch
@@ -186,9 +195,11 @@ def make_updates(
             f"Expected `configure_optimizers` to return one optimizer for each of the {len(layers)} layers, in their "
             f"order, but got {len(optimizers)}."
         )
+    learning = [learns(layer) for layer in layers]
+    last = max((number for number, own in enumerate(learning, 1) if own), default=0)
     parts = [
-        LayerPart(number, layer, optimizer, number in settings.associated_layers, counts=number == len(layers))
-        for number, (layer, optimizer) in enumerate(zip(layers, optimizers), 1)
+        LayerPart(number, layer, optimizer, number in settings.associated_layers, own, counts=number == last)
+        for number, (layer, optimizer, own) in enumerate(zip(layers, optimizers, learning), 1)
     ]
     together = [[part] for part in parts] if settings.isolated else [parts]
     return [LayerUpdate(module, some, settings) for some in together]

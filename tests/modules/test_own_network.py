@@ -69,4 +69,4 @@ def test_one_file_and_its_export(name: str, monkeypatch: pytest.MonkeyPatch, tmp
     assert tested is not None
     assert 0 <= float(tested.trainer.callback_metrics["test_acc"]) <= 1
     assert set(vars(getattr(toy, name))) - {"__init__", "__module__", "__doc__", "__abstractmethods__", "_abc_impl",
-                                            "__firstlineno__", "__static_attributes__"} == set()  # fmt: skip
+                                            "__annotations__", "__firstlineno__", "__static_attributes__"} == set()  # fmt: skip

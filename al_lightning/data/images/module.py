@@ -82,6 +82,7 @@ class ImageDataModule(BaseDataModule[ImageBatch, ImageArrays]):
         ValueError: if an argument is out of its range.
     """
 
+    raw_batch: ClassVar[type] = ImageBatch
     run_time_arguments: ClassVar[frozenset[str]] = BaseDataModule.run_time_arguments | {"channels_last"}
 
     #: Number of channels: 3 for colour, 1 for grey.
@@ -128,6 +129,7 @@ class ImageDataModule(BaseDataModule[ImageBatch, ImageArrays]):
         self.augment = self.default_augment if augment is None else augment
         self.image_size = image_size or self.native_size or DEFAULT_SIZE
         self.channels_last = channels_last
+        self.record(augment=self.augment, image_size=self.image_size)  # what is usual may change with a version
 
     @abstractmethod
     def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:

@@ -79,6 +79,7 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
     test_split: str | None = "test"
     #: Of csv files.
     encoding: str = "utf-8"
+    raw_batch: ClassVar[type] = TextBatch
     run_time_arguments: ClassVar[frozenset[str]] = BaseDataModule.run_time_arguments | {"cache_dir"}
 
     def __init__(
