@@ -100,7 +100,7 @@ def make_sets_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         classes = {"ag_news": 4, "dbpedia_14": 14}.get(source.name, 2)
         labels = [k % classes for k in range(n)]
         return Rows([f"word{y} and some more , no {k % 7}" + " again" * (k % 5) for k, y in enumerate(labels)],
-                    labels, None, 0)  # fmt: skip
+                    [str(label) for label in labels], None, 0)  # fmt: skip
 
     monkeypatch.setattr(token_cache, "read_rows", rows)
     for data, size, channels in ((CIFAR10, 32, 3), (FashionMNIST, 28, 1)):

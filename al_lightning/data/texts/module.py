@@ -15,7 +15,8 @@ from typing_extensions import Unpack
 from al_lightning.data.base import BaseDataModule
 from al_lightning.data.options import DataOptions
 from al_lightning.data.texts.encoded import EncodedTexts, TextBatch
-from al_lightning.data.texts.rows import Rows, RowSource, read_lines, split_files
+from al_lightning.data.texts.labels import class_number
+from al_lightning.data.texts.rows import READABLE, Rows, RowSource, read_lines, read_rows, split_files
 from al_lightning.data.texts.token_cache import TokenArrays, cached_tokens, tokenize_rows
 from al_lightning.nn import vocabulary as text
 from al_lightning.nn.sequence import Tokens
@@ -56,7 +57,8 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         noisy_validation: whether redrawn labels stay in the validation split.
         train_samples: number of training rows to use (validation included), a seeded subset in the proportions of
             the whole; all if None. The vocabulary stays that of the whole split.
-        predict_from: a UTF-8 file with one text per line to predict instead of the test split.
+        predict_from: what to predict instead of the test split: a csv or parquet file with the text columns, or any
+            other UTF-8 file with one text per line.
         cache_dir: folder of tokenized text; ``root/.al_lightning`` if None.
         vocabulary: words to use instead of the training split's most frequent ones; a checkpoint keeps the words that
             its model was trained with.
@@ -153,9 +155,9 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         columns = tuple(self.text_columns)
         return RowSource(self.folder, split, files, folder, self.hub, columns, self.label_column, self.encoding)
 
-    def class_values(self, arrays: TokenArrays) -> Sequence[int | str]:
-        """The labels as they stand in the rows, in the order of the classes: numbers from 0."""
-        return range(self.num_classes)
+    def spelled_labels(self, arrays: TokenArrays) -> list[str]:
+        """The different labels of a split, as the names of the classes or their numbers spell them."""
+        return arrays.label_values
 
     def prepare_data(self) -> None:
         """Tokenize the training split if its words or its rows are needed; Lightning calls it once per node."""
@@ -172,10 +174,15 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         return self._encoded(arrays, labels, own), samples
 
     def load_unlabelled(self, path: Path) -> tuple[EncodedTexts, list[str]]:
-        """Read a text per line; the texts are their own names."""
-        lines = read_lines(path)
-        arrays = tokenize_rows(Rows(lines, [0] * len(lines), None, sum(not line.strip() for line in lines)))
-        return self._encoded(arrays, torch.zeros(len(lines), dtype=torch.long), "predict"), lines
+        """Read a text per line, or the texts of a csv or parquet file; they are their own names."""
+        if path.is_file() and path.suffix.lower() in READABLE:
+            columns = tuple(self.text_columns)
+            rows = read_rows(RowSource(path.name, "predict", (path,), path.parent, None, columns, None, self.encoding))
+        else:
+            lines = read_lines(path)
+            rows = Rows(lines, ["0"] * len(lines), None, sum(not line.strip() for line in lines))
+        arrays = tokenize_rows(rows)
+        return self._encoded(arrays, torch.zeros(len(rows.texts), dtype=torch.long), "predict"), rows.texts
 
     def prepare(self, batch: TextBatch, training: bool = False, epoch: int = 0) -> tuple[Tokens, Tensor]:
         """``(x, y)``: tokens (B, T) int64 with their lengths (B,) int64, and labels (B,) int64; nothing is random."""
@@ -190,16 +197,15 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         Raises:
             ValueError: if a label is no class, naming the row.
         """
-        classes = {value: label for label, value in enumerate(self.class_values(arrays))}
-        table = np.array([classes.get(value, -1) for value in arrays.label_values], np.int64)
-        labels = table[arrays.labels]
+        classes = [class_number(label, self.class_names) for label in self.spelled_labels(arrays)]
+        labels = np.array([-1 if number is None else number for number in classes], np.int64)[arrays.labels]
         wrong = np.flatnonzero(labels < 0)
         if len(wrong):
             row = int(wrong[0])
             raise ValueError(
-                f"Expected labels among {', '.join(map(str, list(classes)[:20]))}, but row {row} of the {split} split "
-                f"of {self.folder} has {arrays.label_values[arrays.labels[row]]!r}. Correct the row, or set "
-                "`class_names`."
+                f"Expected labels among {', '.join(self.class_names[:20])} (or else their numbers), but row {row} of "
+                f"the {split} split of {self.folder} has {self.spelled_labels(arrays)[arrays.labels[row]]}. Correct "
+                "the row, or set `class_names`."
             )
         return torch.from_numpy(labels)
 

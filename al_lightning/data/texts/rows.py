@@ -1,17 +1,19 @@
-"""Reads rows of text and label from local files or the Hugging Face Hub, with ``datasets``."""
+"""Reads rows of text and label from local files or the Hugging Face Hub."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: File endings that can be read, and the name of their reader in ``datasets``.
-READERS = {".parquet": "parquet", ".csv": "csv"}
+from al_lightning.data.texts.csv_files import check_columns, read_csv, undecodable_line
+from al_lightning.data.texts.labels import label_text
+
+#: Endings of files that can be read.
+READABLE = (".parquet", ".csv")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class RowSource:
         folder: where files were looked for, for messages.
         hub: ``owner/name`` on the Hub; None if the set is not there.
         text_columns: columns whose texts are joined by a space.
-        label_column: column of the labels.
+        label_column: column of the labels; None if nobody needs them.
         encoding: text encoding of csv files.
     """
 
@@ -35,7 +37,7 @@ class RowSource:
     folder: Path
     hub: str | None
     text_columns: tuple[str, ...]
-    label_column: str
+    label_column: str | None
     encoding: str = "utf-8"
 
     def key(self) -> list[object]:
@@ -49,8 +51,9 @@ class Rows:
     """Texts and labels as they stand in the source, row by row."""
 
     texts: list[str]
-    labels: list[Any]
-    #: Names of the classes, if the source has them.
+    #: Strings, whatever type the source gives them.
+    labels: list[str]
+    #: Names of the classes, if the source has them; labels are then their numbers.
     label_names: list[str] | None
     #: Rows without any text, kept as empty texts.
     empty: int
@@ -60,7 +63,7 @@ def split_files(folder: Path, split: str) -> tuple[Path, ...]:
     """The files ``<split>.csv``, ``<split>-*.parquet`` and so on, in order."""
     if not folder.is_dir():
         return ()
-    found = [p for p in folder.iterdir() if p.suffix in READERS and p.stem.split("-")[0] == split]
+    found = [p for p in folder.iterdir() if p.suffix.lower() in READABLE and p.stem.split("-")[0] == split]
     return tuple(sorted(found))
 
 
@@ -75,36 +78,60 @@ def read_rows(source: RowSource) -> Rows:
 
     Raises:
         FileNotFoundError: if there is no local file and the Hub does not answer.
-        ValueError: if a column is missing, a label is missing, or a file cannot be read.
+        ValueError: if a column is missing, a label is missing or no single value, or a file cannot be read.
     """
+    wanted = [*source.text_columns, *([source.label_column] if source.label_column is not None else [])]
+    columns, names = _read_columns(source, wanted)
+    texts = _texts(source, columns)
+    values = columns[source.label_column] if source.label_column is not None else [0] * len(texts)
+    return Rows(texts, _labels(source, values, names), names, sum(not t for t in texts))
+
+
+def _read_columns(source: RowSource, wanted: Sequence[str]) -> tuple[dict[str, list[Any]], list[str] | None]:
+    """Columns of a split, and names of the classes if the source has them."""
+    endings = {f.suffix.lower() for f in source.files}
+    if len(endings) > 1:
+        raise ValueError(f"Expected files of one kind in {source.folder}, but got csv and parquet. Keep one of them.")
+    if endings == {".csv"}:
+        parts = [read_csv(file, list(dict.fromkeys(wanted)), source.encoding) for file in source.files]
+        return {name: [value for part in parts for value in part[name]] for name in wanted}, None
     with _open(source) as dataset:
-        wanted = [*source.text_columns, source.label_column]
-        lacking = [c for c in wanted if c not in dataset.column_names]
-        if lacking:
-            raise ValueError(
-                f"Expected columns {', '.join(wanted)} in the {source.split} split of {source.name}, but "
-                f"{lacking[0]!r} is not among {', '.join(dataset.column_names)}. Set `text_columns` and `label_column`."
-            )
-        columns = [dataset.data.column(c).to_pylist() for c in source.text_columns]
-        labels = dataset.data.column(source.label_column).to_pylist()
-        names = getattr(dataset.features[source.label_column], "names", None)
-    for column, values in zip(source.text_columns, columns):
-        strange = next((n for n, v in enumerate(values) if not isinstance(v, (str, type(None)))), None)
+        check_columns(dataset.column_names, wanted, f"the {source.split} split of {source.name}")
+        columns = {name: dataset.data.column(name).to_pylist() for name in wanted}
+        feature = None if source.label_column is None else dataset.features[source.label_column]
+        names = getattr(feature, "names", None)
+    return columns, None if names is None else list(names)
+
+
+def _texts(source: RowSource, columns: dict[str, list[Any]]) -> list[str]:
+    for name in source.text_columns:
+        strange = next((n for n, v in enumerate(columns[name]) if not isinstance(v, (str, type(None)))), None)
         if strange is not None:
             raise ValueError(
-                f"Expected texts in column {column!r} of {source.name}, but row {strange} of its {source.split} split "
-                f"holds {values[strange]!r}. Set `text_columns`."
+                f"Expected texts in column {name!r} of {source.name}, but row {strange} of its {source.split} split "
+                f"holds {columns[name][strange]!r:.100}. Set `text_columns`."
             )
-    texts = [" ".join(part for part in parts if part).strip() for parts in zip(*columns)]
-    missing = next(
-        (n for n, v in enumerate(labels) if v in (None, "") or (isinstance(v, float) and math.isnan(v))), None
-    )
-    if missing is not None:
-        raise ValueError(
-            f"Expected a label in every row, but row {missing} of the {source.split} split of {source.name} has none. "
-            "Remove the row, or set `label_column`."
-        )
-    return Rows(texts, labels, None if names is None else list(names), sum(not t for t in texts))
+    rows = zip(*(columns[name] for name in source.text_columns))
+    return [" ".join(part for part in parts if part).strip() for parts in rows]
+
+
+def _labels(source: RowSource, values: list[Any], names: list[str] | None) -> list[str]:
+    labels: list[str] = []
+    for row, value in enumerate(values):
+        try:
+            label = None if names is not None and value == -1 else label_text(value)  # the Hub's sign for none
+        except TypeError:
+            raise ValueError(
+                f"Expected one label in every row, but row {row} of the {source.split} split of {source.name} has "
+                f"{value!r:.100}. Set `label_column`, or write one number or word per row."
+            ) from None
+        if label is None:
+            raise ValueError(
+                f"Expected a label in every row, but row {row} of the {source.split} split of {source.name} has none. "
+                "Remove the row, or set `label_column`."
+            )
+        labels.append(label)
+    return labels
 
 
 @contextlib.contextmanager
@@ -114,24 +141,26 @@ def _open(source: RowSource) -> Iterator[Any]:
 
     if not source.files and source.hub is None:
         raise FileNotFoundError(_how_to_fill(source, "and no set of the Hub is named"))
-    if len({f.suffix for f in source.files}) > 1:
-        raise ValueError(f"Expected files of one kind in {source.folder}, but got csv and parquet. Keep one of them.")
     with tempfile.TemporaryDirectory() as scratch:
         shown = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
         try:
             if source.files:
-                reader = READERS[source.files[0].suffix]
-                options: dict[str, Any] = {"encoding": source.encoding} if reader == "csv" else {}
                 files = [str(f) for f in source.files]
-                dataset = datasets.load_dataset(reader, data_files=files, split="train", cache_dir=scratch, **options)
+                dataset = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=scratch)
             else:
                 dataset = datasets.load_dataset(source.hub, split=source.split)
         except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
             if not source.files:
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 raise FileNotFoundError(_how_to_fill(source, f"and the Hub did not answer ({reason})")) from error
-            raise ValueError(_what_is_wrong(source, error)) from error
+            innermost: BaseException = error
+            while innermost.__cause__ is not None:
+                innermost = innermost.__cause__
+            raise ValueError(
+                f"Expected readable files, but {', '.join(map(str, source.files))} cannot be read ({innermost}). "
+                "Fetch or write them again."
+            ) from error
         finally:
             if shown:
                 datasets.enable_progress_bars()
@@ -144,35 +173,6 @@ def _how_to_fill(source: RowSource, reason: str) -> str:
         f"Expected {source.split}-*.parquet or {source.split}.csv in {source.folder}, but there is none, {reason}. "
         f"Fetch the files of {source.hub or source.name} from {hub} there, or set `root`."
     )
-
-
-def _what_is_wrong(source: RowSource, error: BaseException) -> str:
-    for file in source.files:
-        if file.suffix == ".csv":
-            line = undecodable_line(file, source.encoding)
-            if line is not None:
-                return (
-                    f"Expected {file} to be {source.encoding} text, but line {line} is not: encodings are mixed, or "
-                    "the file has another one. Convert the file, or set `encoding`."
-                )
-    innermost: BaseException = error
-    while innermost.__cause__ is not None:
-        innermost = innermost.__cause__
-    return (
-        f"Expected readable files, but {', '.join(map(str, source.files))} cannot be read ({innermost}). "
-        "Fetch or write them again."
-    )
-
-
-def undecodable_line(file: Path, encoding: str) -> int | None:
-    """Number of the first line, from 1, that cannot be decoded with an encoding; None if all can."""
-    with open(file, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                line.decode(encoding)
-            except UnicodeDecodeError:
-                return number
-    return None
 
 
 def read_lines(file: Path) -> list[str]:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from typing_extensions import Unpack
 
+from al_lightning.data.texts.labels import sorted_names
 from al_lightning.data.texts.module import TextDataModule, TextOptions
-from al_lightning.data.texts.rows import READERS, RowSource, split_files
+from al_lightning.data.texts.places import find_source
+from al_lightning.data.texts.rows import READABLE, RowSource, split_files
 from al_lightning.data.texts.token_cache import TokenArrays
 
 
@@ -24,14 +26,15 @@ class TextClassification(TextDataModule):
         seed: seed of the validation split, label noise and order.
         source: a csv or parquet file; a folder with ``train.csv`` and ``test.csv`` (or ``<split>-*.parquet``); or
             the name of a set on the Hugging Face Hub, ``owner/name``. Looked for in this order: below ``root``, as a
-            path, on the Hub.
+            path, on the Hub; what is written like a path is never looked for on the Hub.
         text_columns: columns whose texts are joined by a space.
-        label_column: column of the labels, which are numbers or strings.
+        label_column: column of the labels. They are strings: ``01`` and ``1``, ``2`` and ``2.0`` are different labels.
         test_split: name of the split to test on; if None, and for a single file, ``test_fraction`` of the training
             rows.
         test_fraction: share of the rows that is the test split where there is none; always the same rows.
-        class_names: the labels in the order of the classes, or, where labels are numbers from 0, names for them. If
-            None, the names that come with the source, or else all labels of the training rows, sorted.
+        class_names: the labels in the order of the classes; or other names, none of them a number, where labels are
+            the numbers of the classes from 0. If None, the names that come with the source, or else all labels of the
+            training rows, sorted: by size if all are numbers, else as text.
         encoding: of csv files.
         max_length: largest number of tokens of a text; the rest is cut off.
         options: see :class:`~al_lightning.data.TextDataModule`.
@@ -64,20 +67,19 @@ class TextClassification(TextDataModule):
             raise ValueError("Expected `text_columns` to name at least one column, but got none.")
         if not 0 < test_fraction < 1:
             raise ValueError(f"Expected `test_fraction` to be in (0, 1), but got {test_fraction}.")
-        below = Path(root) / source
-        self._path = below if below.exists() else Path(source)
+        self._path, on_hub = find_source(root, source)
         self.folder = Path(source).name
-        self.hub = None if self._path.exists() or source.count("/") > 1 else source
+        self.hub = source if on_hub else None
         self.text_columns = tuple(text_columns)
         self.label_column = label_column
         self.encoding = encoding
         self.test_fraction = test_fraction
         self.test_split = None if self._path.is_file() else test_split
-        if self._path.is_file() and self._path.suffix not in READERS:
+        if self._path.is_file() and self._path.suffix.lower() not in READABLE:
             raise ValueError(
-                f"Expected `source` to be one of {', '.join(READERS)}, but got {source}. Write it as one of these."
+                f"Expected `source` to be one of {', '.join(READABLE)}, but got {source}. Write it as one of these."
             )
-        self.class_names = list(class_names or self._find_classes())
+        self.class_names = [str(name) for name in class_names or self._find_classes()]
         self.num_classes = len(self.class_names)
         self.record(class_names=self.class_names)  # so that predicting needs no training text
 
@@ -91,21 +93,16 @@ class TextClassification(TextDataModule):
         if arrays.label_names is not None:
             return arrays.label_names
         values = arrays.label_values
-        numbers = all(isinstance(v, int) for v in values)
         if len(values) < 2 or len(values) > 1000:
             raise ValueError(
                 f"Expected 2 to 1000 different labels in column {self.label_column!r} of {self.folder}, "
                 f"but got {len(values)}. Set `label_column`."
             )
-        return [str(v) for v in (sorted(values, key=int) if numbers else sorted(values, key=str))]
+        return sorted_names(values)
 
-    def class_values(self, arrays: TokenArrays) -> Sequence[int | str]:
-        """Labels in the order of the classes."""
-        if arrays.label_names is not None:
-            return range(self.num_classes)
-        if any(isinstance(v, str) for v in arrays.label_values):
-            return self.class_names
-        try:
-            return [int(name) for name in self.class_names]
-        except ValueError:
-            return range(self.num_classes)  # names for numbers from 0
+    def spelled_labels(self, arrays: TokenArrays) -> list[str]:
+        """The labels by the source's own names, if it has some: two splits may number the same names differently."""
+        names = arrays.label_names
+        if names is None or not set(names) & set(self.class_names):
+            return arrays.label_values
+        return [names[int(value)] for value in arrays.label_values]

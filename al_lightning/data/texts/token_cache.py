@@ -17,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -28,7 +27,7 @@ from al_lightning.data.texts.rows import Rows, RowSource, read_rows
 from al_lightning.nn.vocabulary import tokenize
 
 #: Part of every cache's name: to be raised when the arrays or the tokenizer change.
-FORMAT = 1
+FORMAT = 2
 #: Texts per task of a process that tokenizes.
 _CHUNK = 2000
 _ARRAYS = ("tokens", "offsets", "labels", "counts")
@@ -44,8 +43,8 @@ class TokenArrays:
         tokens: int32, positions in ``words``, all texts one after the other.
         offsets: (N + 1,) int64; text n is ``tokens[offsets[n]:offsets[n + 1]]``.
         labels: (N,) int64, positions in ``label_values``.
-        label_values: the different labels, as they stand in the source.
-        label_names: names of the classes, if the source has them.
+        label_values: the different labels, as they stand in the source, as strings.
+        label_names: names of the classes, if the source has them; labels are then their numbers.
         empty: how many texts have no character.
     """
 
@@ -54,7 +53,7 @@ class TokenArrays:
     tokens: NDArray[np.int32]
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64]
-    label_values: list[int | str]
+    label_values: list[str]
     label_names: list[str] | None
     empty: int
 
@@ -97,7 +96,7 @@ def tokenize_rows(rows: Rows, processes: int | None = None) -> TokenArrays:
         table = np.array([index.setdefault(word, len(index)) for word in words], np.int32)
         flat.append(table[positions])
     tokens = np.concatenate(flat) if flat else np.zeros(0, np.int32)
-    values: dict[Any, int] = {}
+    values: dict[str, int] = {}
     labels = np.array([values.setdefault(label, len(values)) for label in rows.labels], np.int64)
     offsets = np.cumsum([0, *chain.from_iterable(lengths for _, _, lengths in parts)], dtype=np.int64)
     counts = np.bincount(tokens, minlength=len(index)).astype(np.int64)

@@ -32,7 +32,7 @@ def broken(kind: str) -> None:
     ("kind", "message"),
     [
         ("column", "Expected columns text, label in the train split of imdb, but 'text' is not among review, label"),
-        ("label", "Expected labels among 0, 1, but row 7 of the train split of imdb has 5"),
+        ("label", r"Expected labels among negative, positive \(or .*, but row 7 of the train split of imdb has 5"),
         ("no label", "Expected a label in every row, but row 6 of the train split"),
         ("numbers", "Expected texts in column 'text' of imdb, but row 0 .* holds 0"),
         ("cut", "Expected readable files, but data/imdb/train-.* cannot be read"),
@@ -61,5 +61,6 @@ def test_without_network_and_files(monkeypatch: pytest.MonkeyPatch) -> None:
         FileNotFoundError, match=r"train-\*.parquet or train.csv in data/imdb, .*Couldn't reach.* Fetch"
     ):
         IMDB().dataset("train")
+    Path("empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no set of the Hub is named"):
-        TextClassification(source="no/such/file.csv")
+        TextClassification(source="empty")

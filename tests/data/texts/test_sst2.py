@@ -42,7 +42,7 @@ def brute_force(texts: list[list[str]]) -> list[int]:
 
 @given(st.lists(st.lists(st.sampled_from(["ab", "c", "d"]), max_size=6), min_size=1, max_size=8))
 def test_the_longest_containing_text_is_found(texts: list[list[str]]) -> None:
-    arrays = tokenize_rows(Rows([" ".join(t) for t in texts], [0] * len(texts), None, 0))
+    arrays = tokenize_rows(Rows([" ".join(t) for t in texts], ["0"] * len(texts), None, 0))
     samples = torch.arange(len(texts))
     assert containing_texts(arrays, samples).tolist() == brute_force(texts)
     if len(texts) > 1:  # a subset answers in its own positions
@@ -51,7 +51,7 @@ def test_the_longest_containing_text_is_found(texts: list[list[str]]) -> None:
 
 def test_a_very_long_text_is_a_whole_and_is_not_searched() -> None:
     long = " ".join(f"w{k}" for k in range(LONGEST + 1))
-    arrays = tokenize_rows(Rows([long, "w1 w2", "w2", long], [0, 0, 0, 0], None, 0))
+    arrays = tokenize_rows(Rows([long, "w1 w2", "w2", long], ["0"] * 4, None, 0))
     assert containing_texts(arrays, torch.arange(4)).tolist() == [0, 1, 1, 0]
 
 

@@ -70,7 +70,7 @@ def test_two_processes_build_one_cache(imdb: None, monkeypatch: pytest.MonkeyPat
 
 def test_any_number_of_processes_makes_the_same_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_cache, "_CHUNK", 7)
-    rows = Rows([r["text"] for r in reviews(50)], [k % 2 for k in range(50)], None, 0)
+    rows = Rows([r["text"] for r in reviews(50)], [str(k % 2) for k in range(50)], None, 0)
     one, three = token_cache.tokenize_rows(rows, 1), token_cache.tokenize_rows(rows, 3)
     assert one.words == three.words
     assert (one.tokens == three.tokens).all()
