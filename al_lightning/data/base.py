@@ -15,6 +15,7 @@ from al_lightning.data.dataset import LabelledDataset, RawBatch
 from al_lightning.data.loader import make_loader
 from al_lightning.data.run import RunDataModule
 from al_lightning.data.splits import TEST_SEED, are_class_numbers, hold_out, redraw_labels, split_samples
+from al_lightning.training.randomness import Purpose
 from al_lightning.training.reduction import data_share
 
 Split: TypeAlias = Literal["train", "val", "test", "predict"]
@@ -148,7 +149,9 @@ class BaseDataModule(RunDataModule, Generic[RawBatch, Samples]):
 
         The test split is a share of ``test_fraction`` of all ``labels`` (N, ...), the same for every ``seed``.
         """
-        parts = split_samples(len(labels), self.strata(labels), self.test_fraction, TEST_SEED, "test_fraction")
+        parts = split_samples(
+            Purpose.TEST_SPLIT, len(labels), self.strata(labels), self.test_fraction, TEST_SEED, "test_fraction"
+        )
         return parts[split == "test"]
 
     def dataset(self, split: Split) -> Samples:
@@ -188,7 +191,8 @@ class BaseDataModule(RunDataModule, Generic[RawBatch, Samples]):
         dataset, samples = self._load("train")
         if self.train_samples is not None and self.train_samples < len(samples):
             share, strata = self.train_samples / len(samples), self.strata(dataset.labels[samples])
-            _, kept = split_samples(len(samples), strata, share, self.seed, "train_samples as a share")
+            purpose = Purpose.TRAINING_SUBSET
+            _, kept = split_samples(purpose, len(samples), strata, share, self.seed, "train_samples as a share")
             dataset, samples = dataset.take(samples[kept])
         labels = dataset.labels[samples]
         strata, wholes = self.strata(labels), self.wholes(dataset, samples)

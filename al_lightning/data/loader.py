@@ -12,11 +12,8 @@ from torch.utils.data import DataLoader
 
 from al_lightning.data.dataset import LabelledDataset
 from al_lightning.data.samplers import BatchIndices, SequentialBatchIndices
-from al_lightning.training import randomness
+from al_lightning.training.randomness import Purpose, derive_seed
 from al_lightning.training.reduction import Share
-
-# Seeds are derived from (the user's seed, purpose), so that no two streams of random numbers coincide.
-_LOADER = 2
 
 
 class ResumableLoader(DataLoader[Any]):
@@ -110,5 +107,5 @@ def make_loader(
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
         # Own generator: starting an iteration draws a number, which must not come from the global stream.
-        generator=torch.Generator().manual_seed(randomness.derive_seed(seed, _LOADER)),
+        generator=torch.Generator().manual_seed(derive_seed(Purpose.LOADER, seed)),
     )

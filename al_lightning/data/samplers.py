@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DistributedSampler, SequentialSampler
 
-from al_lightning.training import randomness
+from al_lightning.training.randomness import Purpose, derive_seed
 
 #: Global batches whose samples are sorted by length together: a larger pool saves padding, a smaller one shuffles more.
 POOL = 50
@@ -107,7 +107,7 @@ class BatchIndices(DistributedSampler[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         order = self.indices
         if self.shuffle:
-            generator = torch.Generator().manual_seed(randomness.derive_seed(self.seed, self.epoch))
+            generator = torch.Generator().manual_seed(derive_seed(Purpose.ORDER, self.seed, self.epoch))
             order = order[torch.randperm(len(order), generator=generator)]
             if self.lengths is not None:
                 order = bucketed(order, self.lengths[order], self.batch_size * self.num_replicas, generator)

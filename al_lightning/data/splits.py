@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from al_lightning.training import randomness
+from al_lightning.training.randomness import Purpose, derive_seed
 
 #: Seed of a test split that a set does not bring along: apart from the user's ``seed``, so that every run is tested on
 #: the same samples.
 TEST_SEED = 0
-
-# Seeds are derived from (the user's seed, purpose), so that no two streams of random numbers coincide.
-_NOISE = 1
 
 
 def are_class_numbers(labels: Tensor) -> bool:
@@ -22,11 +20,12 @@ def are_class_numbers(labels: Tensor) -> bool:
 
 
 def split_samples(
-    count: int, strata: Tensor | None, fraction: float, seed: int, argument: str
+    purpose: Purpose, count: int, strata: Tensor | None, fraction: float, seed: int, argument: str
 ) -> tuple[Tensor, Tensor]:
     """Split samples at random into two parts.
 
     Args:
+        purpose: what the split is for; splits for different purposes are independent of each other.
         count: N, the number of samples.
         strata: (N,) integers; each value gets the same share of both parts. None pays no attention to what the samples
             are.
@@ -44,8 +43,10 @@ def split_samples(
     if fraction == 0:
         return everything, everything[:0]
     stratify = None if strata is None else strata.numpy()
+    # Of a generator: scikit-learn's own seeds have 32 bits only.
+    drawn = np.random.RandomState(np.random.MT19937(derive_seed(purpose, seed)))
     try:
-        first, second = train_test_split(everything.numpy(), test_size=fraction, random_state=seed, stratify=stratify)
+        first, second = train_test_split(everything.numpy(), test_size=fraction, random_state=drawn, stratify=stratify)
     except ValueError as error:
         of_each = "" if strata is None else " of every class"
         raise ValueError(
@@ -72,10 +73,11 @@ def hold_out(
         Sample numbers for training and for validation, both sorted.
     """
     if wholes is None:
-        return split_samples(count, strata, fraction, seed, "val_fraction")
+        return split_samples(Purpose.VALIDATION_SPLIT, count, strata, fraction, seed, "val_fraction")
     everything = torch.arange(count)
     own = everything[wholes == everything]
-    _, chosen = split_samples(len(own), None if strata is None else strata[own], fraction, seed, "val_fraction")
+    of_own = None if strata is None else strata[own]
+    _, chosen = split_samples(Purpose.VALIDATION_SPLIT, len(own), of_own, fraction, seed, "val_fraction")
     val = own[chosen]
     return everything[~torch.isin(wholes, val)], val
 
@@ -101,7 +103,7 @@ def redraw_labels(labels: Tensor, num_classes: int | None, share: float, seed: i
             f"got num_classes={num_classes} and labels of shape {tuple(labels.shape)} and type {labels.dtype}. "
             "Set `label_noise` to 0."
         )
-    generator = torch.Generator().manual_seed(randomness.derive_seed(seed, _NOISE))
+    generator = torch.Generator().manual_seed(derive_seed(Purpose.LABEL_NOISE, seed))
     chosen = torch.randperm(len(labels), generator=generator)[: round(share * len(labels))]
     noisy = labels.clone()
     noisy[chosen] = torch.randint(num_classes, (len(chosen),), generator=generator)

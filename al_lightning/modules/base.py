@@ -195,7 +195,8 @@ class SupervisedModule(RunModule):
             A context in which they are drawn.
         """
         rank = data_share(self.trainer).rank
-        return randomness.fork(self.device, self.seed(), rank, number, self.current_epoch, batch_idx)
+        place = (self.seed(), rank, number, self.current_epoch, batch_idx)
+        return randomness.fork(randomness.Purpose.LAYER, self.device, *place)
 
     def read_batch(self, batch: Batch) -> tuple[Any, Tensor]:
         """Samples and labels of a batch, the labels in the type that the target kind computes with.

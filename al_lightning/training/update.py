@@ -119,9 +119,8 @@ class LayerUpdate:
         losses: list[Tensor] = []
         for part in self.parts:
             # A stream of its own: what dropout draws must not depend on other layers or processes.
-            with randomness.fork(
-                self.module.device, place.seed, place.share.rank, part.number, place.epoch, place.batch
-            ):
+            coordinates = (place.seed, place.share.rank, part.number, place.epoch, place.batch)
+            with randomness.fork(randomness.Purpose.LAYER, self.module.device, *coordinates):
                 s, t, local = part.layer(s, t)
             objectives.append(objective(local, part.associated))
             losses += local

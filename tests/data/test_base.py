@@ -61,26 +61,27 @@ def _texts() -> None:
         pq.write_table(pa.Table.from_pylist(table), path)
 
 
-# Computed before images and texts shared one base class.
+# Samples, labels and batches of a seed stay the same from version to version; these are since every stream of random
+# numbers is named by its purpose.
 KNOWN: dict[str, tuple[Callable[[], Digits | IMDB | SST2 | TextClassification], str]] = {
-    "digits": (Digits, "ce9612ca842f96a8"),
-    "digits, another seed": (lambda: Digits(seed=3, batch_size=100), "268b9bb2f2d30019"),
-    "digits, a subset": (lambda: Digits(train_samples=500, label_noise=0.4), "a4cb8181b0c9d7b4"),
-    "digits, clean validation": (lambda: Digits(label_noise=0.4, noisy_validation=False), "05572e74a86875de"),
-    "texts": (lambda: IMDB(batch_size=8, val_fraction=0.2), "c1e4fedb08fda202"),
+    "digits": (Digits, "d29c47c35da7acb3"),
+    "digits, another seed": (lambda: Digits(seed=3, batch_size=100), "50bb8aecfd88548b"),
+    "digits, a subset": (lambda: Digits(train_samples=500, label_noise=0.4), "9c1f6e5d4029095e"),
+    "digits, clean validation": (lambda: Digits(label_noise=0.4, noisy_validation=False), "7d3337b084e7bc6e"),
+    "texts": (lambda: IMDB(batch_size=8, val_fraction=0.2), "0bb7c9c8f84eec39"),
     "texts, a noisy subset": (
         lambda: IMDB(batch_size=8, train_samples=40, label_noise=0.5, seed=2),
-        "6755cf0f55743cde",
+        "68634f93b7890fc4",
     ),
-    "texts without a test split": (lambda: TextClassification(source="rows.parquet", batch_size=8), "828930abc539cd1f"),
+    "texts without a test split": (lambda: TextClassification(source="rows.parquet", batch_size=8), "0a18d4646eef04f4"),
     "a subset of these": (
         lambda: TextClassification(source="rows.parquet", train_samples=30, label_noise=0.5),
-        "ed865d168f310788",
+        "d7e9f845351d879f",
     ),
-    "sentences": (lambda: SST2(batch_size=8, val_fraction=0.2), "9a7caffd06ed28b5"),
+    "sentences": (lambda: SST2(batch_size=8, val_fraction=0.2), "1be1db58751990bc"),
     "a subset of sentences": (
         lambda: SST2(batch_size=8, val_fraction=0.2, train_samples=60, label_noise=0.3),
-        "91387293ef2ea4d1",
+        "3982886fb65c719b",
     ),
 }
 

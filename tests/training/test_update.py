@@ -160,7 +160,8 @@ def test_a_layer_draws_from_the_stream_of_its_replica(trainer: Make, monkeypatch
     """Of (run seed, replica, layer, epoch, batch), whatever the number of the process."""
     drawn: list[tuple[int, ...]] = []
 
-    def fork(device: torch.device, *coordinates: int) -> Any:
+    def fork(purpose: update.randomness.Purpose, device: torch.device, *coordinates: int) -> Any:
+        assert purpose is update.randomness.Purpose.LAYER
         drawn.append(coordinates)
         return contextlib.nullcontext()
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from al_lightning.training import randomness
+from al_lightning.training.randomness import Purpose, uniform
 
 #: Pixels of zero padding before a random crop of the original size.
 CROP_PADDING = 4
@@ -29,7 +29,7 @@ def augment(images: Tensor, index: Tensor, seed: int, epoch: int) -> Tensor:
         (B, C, H, W) float32, in channels-last memory; brightness may leave [0, 1].
     """
     height, width = images.shape[-2:]
-    draws = randomness.uniform(4, index, seed, epoch)
+    draws = uniform(Purpose.AUGMENTATION, 4, index, seed, epoch)
     offsets = (draws[:, :2] * (2 * CROP_PADDING + 1)).long()
     rows = offsets[:, :1] + torch.arange(height, device=images.device)
     columns = offsets[:, 1:] + torch.arange(width, device=images.device)

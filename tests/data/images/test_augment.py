@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from al_lightning.data.images.augment import BRIGHTNESS, augment
-from al_lightning.training import randomness
+from al_lightning.training.randomness import Purpose, uniform
 
 
 def augment_reference(image: Tensor, index: int, seed: int, epoch: int) -> Tensor:
     """One image at a time, pixel by pixel."""
-    top, left, flip, light = randomness.uniform(4, torch.tensor([index]), seed, epoch)[0].tolist()
+    top, left, flip, light = uniform(Purpose.AUGMENTATION, 4, torch.tensor([index]), seed, epoch)[0].tolist()
     channels, height, width = image.shape
     out = torch.zeros_like(image)
     for row in range(height):
