@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
 import torch
@@ -14,10 +14,18 @@ from al_lightning.nn.sequence import Tokens
 from al_lightning.nn.vocabulary import PAD, SPECIALS
 
 
+@runtime_checkable
+class CutsTexts(Protocol):
+    """A network that cuts texts off where its training data did."""
+
+    def trained_with(self, max_length: int) -> None:
+        """Take over the largest number of tokens of a text."""
+
+
 class TextReport(Callback):
     """Says at the start which share of the training text has word vectors; logs ``train_padding`` per epoch.
 
-    Text networks bring it along.
+    At the start the network also learns where its data cut texts off. Text networks bring it along.
 
     Args:
         found: (V,) bool, which words started from a file's vector; None without a file.
@@ -29,10 +37,16 @@ class TextReport(Callback):
         self._all = 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Say which share of the training text starts from word vectors of a file."""
-        if stage != "fit" or self.found is None:
+        """Tell the network where its data cut texts; say which share of the text starts from a file's vectors."""
+        data = getattr(trainer, "datamodule", None)
+        if stage != "fit" or data is None:
             return
-        counts = getattr(getattr(trainer, "datamodule", None), "word_counts", None)
+        length = getattr(data, "max_length", None)
+        if length is not None and isinstance(pl_module, CutsTexts):
+            pl_module.trained_with(length)
+        if self.found is None:
+            return
+        counts = getattr(data, "word_counts", None)
         if counts is not None:
             tokens = float(counts[self.found].sum() / counts.sum())
             words = float(self.found[len(SPECIALS) :].float().mean())

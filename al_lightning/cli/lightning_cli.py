@@ -19,7 +19,7 @@ from al_lightning.cli.checkpoint_arguments import refuse_contradictions, settabl
 from al_lightning.cli.messages import argument_names, default_of, explain
 
 #: What data know and models need: attributes of the data, linked into arguments of the model where both have them.
-LINKS = ("num_classes", "class_names", "vocabulary", "in_channels", "image_size")
+LINKS = ("num_classes", "class_names", "vocabulary", "max_length", "in_channels", "image_size")
 
 
 class SaveConfig(SaveConfigCallback):

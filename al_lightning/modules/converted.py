@@ -11,14 +11,30 @@ from typing_extensions import Unpack
 from al_lightning.modules.al import ALModule
 from al_lightning.modules.bp import BPModule
 from al_lightning.modules.options import AssociatedOptions, BPOptions, split_options
-from al_lightning.nn.bridges import BridgeKind
+from al_lightning.nn.bridges import BridgeKind, SquashingActivation
 from al_lightning.nn.convert import to_al_layers
-from al_lightning.nn.inputs import ImageCheck
+from al_lightning.nn.image_units import initialise
+from al_lightning.nn.inputs import ImageCheck, VectorCheck
 from al_lightning.targets.classes import as_target
+
+
+def _example(in_channels: int, image_size: int, in_features: int | None) -> torch.Tensor:
+    """One input of the network: an image, or a vector if ``in_features`` is given."""
+    if in_features is None:
+        return torch.zeros(1, in_channels, image_size, image_size)
+    return torch.zeros(1, in_features)
+
+
+def _check(in_channels: int, image_size: int, in_features: int | None) -> ImageCheck | VectorCheck:
+    """Refuses other inputs than those."""
+    return ImageCheck(in_channels, image_size) if in_features is None else VectorCheck(in_features)
 
 
 class ConvertedAL(ALModule):
     """Blocks of an image network, each an AL layer.
+
+    The blocks keep the weights that they come with; bridges, target encoders and target decoders start from He-normal
+    weights and zero biases, as in the published image code, which draws all four functions alike.
 
     Args:
         blocks: the encoders ``f_1 .. f_L`` in order; each must return features (B, C, H, W) or (B, D).
@@ -26,7 +42,10 @@ class ConvertedAL(ALModule):
         in_channels: channels of the images.
         image_size: height and width of the images.
         target_dim: N, width of every encoded target.
-        bridge: ``"lean"`` (pool to 4x4, one Linear) or ``"paper"`` (flatten, two sigmoid layers, 5N and N).
+        bridge: ``"lean"`` (pool to 4x4, one Linear: linear, as the text of the paper says) or ``"paper"`` (flatten,
+            two sigmoid layers, 5N and N: the published image code's).
+        bridge_activation: what follows a lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
+        in_features: D, for vectors (B, D) in place of images; ``in_channels`` and ``image_size`` mean nothing then.
         options: see :class:`~al_lightning.modules.options.AssociatedOptions` and :class:`~al_lightning.ALModule`.
     """
 
@@ -39,6 +58,8 @@ class ConvertedAL(ALModule):
         *,
         target_dim: int = 128,
         bridge: BridgeKind = "lean",
+        bridge_activation: SquashingActivation | None = None,
+        in_features: int | None = None,
         **options: Unpack[AssociatedOptions],
     ) -> None:
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
@@ -46,13 +67,16 @@ class ConvertedAL(ALModule):
         layers = to_al_layers(
             blocks,
             target.width,
-            torch.zeros(1, in_channels, image_size, image_size),
+            _example(in_channels, image_size, in_features),
             target_dim,
             bridge=bridge,
+            bridge_activation=bridge_activation,
             **association,
         )
+        for layer in layers:
+            initialise(layer.b, layer.g, layer.h)
         super().__init__(layers, num_classes, **rest)
-        self.input_check = ImageCheck(in_channels, image_size)
+        self.input_check = _check(in_channels, image_size, in_features)
 
 
 class ConvertedBP(BPModule):
@@ -64,6 +88,7 @@ class ConvertedBP(BPModule):
         num_classes: K; None with a ``target`` of another kind.
         in_channels: channels of the images.
         image_size: height and width of the images.
+        in_features: D, for vectors (B, D) in place of images; ``in_channels`` and ``image_size`` mean nothing then.
         options: see :class:`~al_lightning.BPModule`.
     """
 
@@ -74,8 +99,10 @@ class ConvertedBP(BPModule):
         num_classes: int | None = None,
         in_channels: int = 3,
         image_size: int = 32,
+        *,
+        in_features: int | None = None,
         **options: Unpack[BPOptions],
     ) -> None:
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
         super().__init__(nn.Sequential(*blocks, head(target.width)), num_classes, **options)
-        self.input_check = ImageCheck(in_channels, image_size)
+        self.input_check = _check(in_channels, image_size, in_features)

@@ -12,6 +12,7 @@ from al_lightning.modules.options import BPOptions, ConvertedOptions
 from al_lightning.modules.text import TextAL, TextBP
 from al_lightning.nn.embedding import make_embedding
 from al_lightning.nn.lstm import BiLSTM
+from al_lightning.nn.sequence import PooledState
 from al_lightning.nn.vocabulary import Vocabulary
 
 
@@ -42,6 +43,7 @@ class LSTMAL(TextAL):
         hidden_dims: H of each direction of each Bi-LSTM layer (Table 7: 300 and 300).
         dropout: on the features of every layer, in training.
         target_dim: N, width of every encoded target (Table 7: 128).
+        max_length: most tokens of a text in training, for ``predict_text``; data modules link theirs.
         options: see :class:`~al_lightning.modules.text.TextAL` and :class:`~al_lightning.ALModule`.
     """
 
@@ -56,15 +58,17 @@ class LSTMAL(TextAL):
         hidden_dims: Sequence[int] = (300, 300),
         dropout: float = 0.0,
         target_dim: int = 128,
+        max_length: int | None = None,
         **options: Unpack[ConvertedOptions],
     ) -> None:
         super().__init__(
             make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout),
             lstm_blocks(embedding_dim, hidden_dims, dropout),
-            [("mean", embedding_dim), *(("final", 2 * hidden) for hidden in hidden_dims)],
+            [PooledState("mean", embedding_dim), *(PooledState("final", 2 * hidden) for hidden in hidden_dims)],
             num_classes,
             vocabulary,
             target_dim=target_dim,
+            max_length=max_length,
             **options,
         )
 
@@ -80,6 +84,7 @@ class LSTMBP(TextBP):
         embedding_dim: D of the embedding (Table 7: 300).
         hidden_dims: H of each direction of each Bi-LSTM layer (Table 7: 350 and 350).
         dropout: on the features of every layer, in training.
+        max_length: most tokens of a text in training, for ``predict_text``; data modules link theirs.
         options: see :class:`~al_lightning.BPModule`.
     """
 
@@ -93,6 +98,7 @@ class LSTMBP(TextBP):
         embedding_dim: int = 300,
         hidden_dims: Sequence[int] = (350, 350),
         dropout: float = 0.0,
+        max_length: int | None = None,
         **options: Unpack[BPOptions],
     ) -> None:
         super().__init__(
@@ -102,5 +108,6 @@ class LSTMBP(TextBP):
             functools.partial(nn.Linear, 2 * hidden_dims[-1]),
             num_classes,
             vocabulary,
+            max_length=max_length,
             **options,
         )

@@ -9,7 +9,7 @@ from typing import TypedDict, cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
-from al_lightning.nn.bridges import BridgeKind
+from al_lightning.nn.bridges import BridgeKind, SquashingActivation
 from al_lightning.nn.convert import AssociationOptions
 from al_lightning.targets.base import Target
 from al_lightning.training.schedules import Interval
@@ -42,9 +42,14 @@ class AssociatedOptions(ALOptions, AssociationOptions, total=False):
 
 
 class ConvertedOptions(AssociatedOptions, total=False):
-    """Those, and the kind of bridge: what every converted architecture passes on."""
+    """Those, and the kind of bridge: what every converted architecture passes on.
+
+    What they mean stands at :class:`~al_lightning.ConvertedAL`, and for text at
+    :class:`~al_lightning.modules.text.TextAL`.
+    """
 
     bridge: BridgeKind
+    bridge_activation: SquashingActivation | None
 
 
 def split_options(options: AssociatedOptions, target: Target) -> tuple[AssociationOptions, ALOptions]:

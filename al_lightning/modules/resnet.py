@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from al_lightning.modules.converted import ConvertedAL, ConvertedBP
 from al_lightning.modules.options import BPOptions, ConvertedOptions
-from al_lightning.nn.image_units import Activation, Norm, activate, check_image, conv_unit, initialise
+from al_lightning.nn.image_units import Activation, Norm, activate, check_image, conv_unit, initialise, linear_head
 
 #: Channels of the three stages; the second and third halve the map.
 STAGES = (16, 32, 64)
@@ -86,7 +86,7 @@ def resnet_blocks(
 
 def _pooled_linear(width: int) -> nn.Module:
     """Global average pooling and one Linear."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(STAGES[-1], width))
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear_head(STAGES[-1], width))
 
 
 class ResNetAL(ConvertedAL):

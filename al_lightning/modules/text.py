@@ -14,11 +14,11 @@ from al_lightning.modules.al import ALModule
 from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.bp import BPModule
 from al_lightning.modules.options import AssociatedOptions, BPOptions, split_options
-from al_lightning.nn.bridges import BridgeKind
+from al_lightning.nn.bridges import BridgeKind, SquashingActivation
 from al_lightning.nn.convert import associate
 from al_lightning.nn.embedding import TokenEmbedding
 from al_lightning.nn.inputs import TokenCheck
-from al_lightning.nn.sequence import Pool, Pooling, sequence_bridge
+from al_lightning.nn.sequence import Pool, PooledState, Pooling, sequence_bridge
 from al_lightning.nn.vocabulary import TextEncoder
 from al_lightning.targets.classes import as_target
 
@@ -41,26 +41,43 @@ class TextModule(SupervisedModule):
     #: Words, ``<pad>`` and ``<unk>`` first; None if only their number is known.
     vocabulary: list[str] | None = None
     vocab_size: int
+    #: Most tokens of a text in training, the rest of which was cut off; None if nothing was cut.
+    max_length: int | None = None
 
-    def read_text(self, embedding: TokenEmbedding, vocabulary: Sequence[str] | None) -> None:
-        """Say which tokens there are; called once, by a constructor."""
+    def read_text(
+        self, embedding: TokenEmbedding, vocabulary: Sequence[str] | None, max_length: int | None = None
+    ) -> None:
+        """Say which tokens there are, and how many of a text are read; called once, by a constructor.
+
+        Raises:
+            ValueError: if ``max_length`` is below 1.
+        """
+        _check_max_length(max_length)
+        self.max_length = max_length
         self.vocab_size = embedding.embedding.num_embeddings
         self.vocabulary = None if vocabulary is None else list(vocabulary)
         self.input_check = TokenCheck(self.vocab_size)
         self.own_callbacks.append(TextReport(embedding.found))
 
-    def predict_text(self, texts: Sequence[str], max_length: int = 1000) -> list[tuple[str | float, ...]]:
+    def trained_with(self, max_length: int) -> None:
+        """Take over where the training data cut texts off, so that ``predict_text`` and checkpoints do the same."""
+        self.max_length = max_length
+        if "max_length" in self.plain_arguments():  # else the constructor does not take it
+            self.record(max_length=max_length)
+
+    def predict_text(self, texts: Sequence[str], max_length: int | None = None) -> list[tuple[str | float, ...]]:
         """What the network says of each text: for classes, name and calibrated probability.
 
         Args:
             texts: raw texts; an empty one is predicted too.
-            max_length: most tokens of one text; the rest is cut off.
+            max_length: most tokens of one text; the rest is cut off. As in training if None, where nothing is cut if
+                the network does not know it.
 
         Returns:
             One tuple per text, in order. Computed in evaluation mode, without gradients.
 
         Raises:
-            ValueError: if the network does not know its vocabulary.
+            ValueError: if the network does not know its vocabulary, or ``max_length`` is below 1.
             TypeError: if ``texts`` is a single string.
         """
         if isinstance(texts, str):
@@ -70,7 +87,8 @@ class TextModule(SupervisedModule):
                 "Expected a network that knows its vocabulary, but this was built from `vocab_size` alone. "
                 "Pass `vocabulary` when building it."
             )
-        encode = TextEncoder(self.vocabulary, max_length)
+        _check_max_length(max_length)
+        encode = TextEncoder(self.vocabulary, self.max_length if max_length is None else max_length)
         was_training = self.training
         self.eval()
         results: list[tuple[str | float, ...]] = []
@@ -84,17 +102,25 @@ class TextModule(SupervisedModule):
         return results
 
 
+def _check_max_length(max_length: int | None) -> None:
+    if max_length is not None and max_length < 1:
+        raise ValueError(f"Expected `max_length` to be at least 1, or None to cut nothing, but got {max_length}.")
+
+
 class TextAL(TextModule, ALModule):
     """An embedding and blocks over sequences, each an AL layer.
 
     Args:
         embedding: AL layer 1.
         blocks: the encoders ``f_2 .. f_L`` in order.
-        bridges: how the bridge of each layer, the embedding's first, pools its sequence, and from how many features.
+        bridges: how each layer's sequence, the embedding's first, becomes the vector that its bridge reads.
         num_classes: K; None with a ``target`` of another kind.
         vocabulary: words, ``<pad>`` and ``<unk>`` first, or None.
         target_dim: N, width of every encoded target (Tables 7 and 8: 128).
-        bridge: ``"lean"`` (Linear) or ``"paper"`` (Linear and tanh).
+        bridge: ``"lean"`` (Linear, as the text of the paper says) or ``"paper"`` (Linear and tanh, as in the published
+            code).
+        bridge_activation: what follows a lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
+        max_length: most tokens of a text in training, for ``predict_text``; taken from the data when a fit starts.
         options: see :class:`~al_lightning.modules.options.AssociatedOptions` and :class:`~al_lightning.ALModule`.
     """
 
@@ -102,25 +128,27 @@ class TextAL(TextModule, ALModule):
         self,
         embedding: TokenEmbedding,
         blocks: Sequence[nn.Module],
-        bridges: Sequence[tuple[Pooling, int]],
+        bridges: Sequence[PooledState],
         num_classes: int | None,
         vocabulary: Sequence[str] | None,
         *,
         target_dim: int = 128,
         bridge: BridgeKind = "lean",
+        bridge_activation: SquashingActivation | None = None,
+        max_length: int | None = None,
         **options: Unpack[AssociatedOptions],
     ) -> None:
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
         association, rest = split_options(options, target)
         layers = associate(
             [embedding, *blocks],
-            [sequence_bridge(bridge, pooling, features, target_dim) for pooling, features in bridges],
+            [sequence_bridge(bridge, state, target_dim, bridge_activation) for state in bridges],
             target.width,
             target_dim,
             **association,
         )
         super().__init__(layers, num_classes, **rest)
-        self.read_text(embedding, vocabulary)
+        self.read_text(embedding, vocabulary, max_length)
 
 
 class TextBP(TextModule, BPModule):
@@ -133,6 +161,7 @@ class TextBP(TextModule, BPModule):
         head: builds the rest of the network for a number of scores: from that vector to (B, width).
         num_classes: K; None with a ``target`` of another kind.
         vocabulary: words, ``<pad>`` and ``<unk>`` first, or None.
+        max_length: most tokens of a text in training, for ``predict_text``; taken from the data when a fit starts.
         options: see :class:`~al_lightning.BPModule`.
     """
 
@@ -144,9 +173,11 @@ class TextBP(TextModule, BPModule):
         head: Callable[[int], nn.Module],
         num_classes: int | None,
         vocabulary: Sequence[str] | None,
+        *,
+        max_length: int | None = None,
         **options: Unpack[BPOptions],
     ) -> None:
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
         net = nn.Sequential(embedding, *blocks, Pool(pooling), head(target.width))
         super().__init__(net, num_classes, **options)
-        self.read_text(embedding, vocabulary)
+        self.read_text(embedding, vocabulary, max_length)

@@ -10,12 +10,19 @@ from typing_extensions import Unpack
 from al_lightning.modules.options import BPOptions, ConvertedOptions
 from al_lightning.modules.text import TextAL, TextBP
 from al_lightning.nn.embedding import make_embedding
-from al_lightning.nn.transformer import EncoderLayer, Positions
+from al_lightning.nn.sequence import PooledState
+from al_lightning.nn.transformer import EncoderLayer, FeedforwardActivation, Positions
 from al_lightning.nn.vocabulary import Vocabulary
 
 
 def encoder_blocks(
-    dim: int, heads: int, feedforward_dims: Sequence[int], dropout: float, positions: Positions | None
+    dim: int,
+    heads: int,
+    feedforward_dims: Sequence[int],
+    dropout: float,
+    positions: Positions | None,
+    norm_first: bool,
+    activation: FeedforwardActivation,
 ) -> list[nn.Module]:
     """The encoder layers of both siblings, in order; positions enter the first.
 
@@ -29,7 +36,7 @@ def encoder_blocks(
     if positions not in (None, "sinusoidal"):
         raise ValueError(f"Expected `positions` to be 'sinusoidal' or None, but got {positions!r}.")
     return [
-        EncoderLayer(dim, heads, width, dropout, positions if number == 0 else None)
+        EncoderLayer(dim, heads, width, dropout, positions if number == 0 else None, norm_first, activation)
         for number, width in enumerate(feedforward_dims)
     ]
 
@@ -37,8 +44,8 @@ def encoder_blocks(
 class TransformerAL(TextAL):
     """Transformer encoder by Associated Learning: the embedding is AL layer 1, every encoder layer one more.
 
-    All bridges read the mean over a text's own tokens (section 2.1.1). Paths are named in Table 1: 1 is EMB-AL-SC,
-    2 is SC1, 3 is full.
+    All bridges read the mean over a text's own tokens (section 2.1.1), those of pre-norm encoder layers through layer
+    norm, as the sibling's head does. Paths are named in Table 1: 1 is EMB-AL-SC, 2 is SC1, 3 is full.
 
     Args:
         num_classes: K; None with a ``target`` of another kind.
@@ -49,8 +56,12 @@ class TransformerAL(TextAL):
         feedforward_dims: width of each encoder layer's feed-forward part (Table 8: 256 and 256).
         heads: attention heads, a divisor of D (Table 8: 6).
         positions: ``"sinusoidal"``, or None as in the published code.
+        norm_first: layer norm before attention and feed-forward part (pre-norm), and once more before a bridge or head;
+            else after each (post-norm), torch's default and that of the published code.
+        activation: of the feed-forward part: ``"gelu"``, or ``"relu"`` as in torch's default.
         dropout: on the word vectors and inside the encoder layers, in training.
         target_dim: N, width of every encoded target (Table 8: 128).
+        max_length: most tokens of a text in training, for ``predict_text``; data modules link theirs.
         options: see :class:`~al_lightning.modules.text.TextAL` and :class:`~al_lightning.ALModule`.
     """
 
@@ -65,24 +76,31 @@ class TransformerAL(TextAL):
         feedforward_dims: Sequence[int] = (256, 256),
         heads: int = 6,
         positions: Positions | None = None,
+        norm_first: bool = True,
+        activation: FeedforwardActivation = "gelu",
         dropout: float = 0.1,
         target_dim: int = 128,
+        max_length: int | None = None,
         **options: Unpack[ConvertedOptions],
     ) -> None:
-        blocks = encoder_blocks(embedding_dim, heads, feedforward_dims, dropout, positions)
+        blocks = encoder_blocks(embedding_dim, heads, feedforward_dims, dropout, positions, norm_first, activation)
+        encoded = PooledState("mean", embedding_dim, norm=norm_first)
         super().__init__(
             make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout),
             blocks,
-            [("mean", embedding_dim)] * (len(blocks) + 1),
+            [PooledState("mean", embedding_dim), *[encoded] * len(blocks)],
             num_classes,
             vocabulary,
             target_dim=target_dim,
+            max_length=max_length,
             **options,
         )
 
 
 class TransformerBP(TextBP):
     """Transformer encoder by backpropagation: the same embedding and layers, wider (Table 8), and one Linear.
+
+    It reads the mean over a text's own tokens, through layer norm if the encoder layers are pre-norm.
 
     Args:
         num_classes: K; None with a ``target`` of another kind.
@@ -93,7 +111,11 @@ class TransformerBP(TextBP):
         feedforward_dims: width of each encoder layer's feed-forward part (Table 8: 512 and 512).
         heads: attention heads, a divisor of D (Table 8: 6).
         positions: ``"sinusoidal"``, or None as in the published code.
+        norm_first: layer norm before attention and feed-forward part (pre-norm), and once more before a bridge or head;
+            else after each (post-norm), torch's default and that of the published code.
+        activation: of the feed-forward part: ``"gelu"``, or ``"relu"`` as in torch's default.
         dropout: on the word vectors and inside the encoder layers, in training.
+        max_length: most tokens of a text in training, for ``predict_text``; data modules link theirs.
         options: see :class:`~al_lightning.BPModule`.
     """
 
@@ -108,15 +130,20 @@ class TransformerBP(TextBP):
         feedforward_dims: Sequence[int] = (512, 512),
         heads: int = 6,
         positions: Positions | None = None,
+        norm_first: bool = True,
+        activation: FeedforwardActivation = "gelu",
         dropout: float = 0.1,
+        max_length: int | None = None,
         **options: Unpack[BPOptions],
     ) -> None:
+        norm: list[nn.Module] = [nn.LayerNorm(embedding_dim)] if norm_first else []
         super().__init__(
             make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout),
-            encoder_blocks(embedding_dim, heads, feedforward_dims, dropout, positions),
+            encoder_blocks(embedding_dim, heads, feedforward_dims, dropout, positions, norm_first, activation),
             "mean",
-            lambda width: nn.Sequential(nn.LayerNorm(embedding_dim), nn.Linear(embedding_dim, width)),
+            lambda width: nn.Sequential(*norm, nn.Linear(embedding_dim, width)),
             num_classes,
             vocabulary,
+            max_length=max_length,
             **options,
         )

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from al_lightning.nn.bridges import BridgeKind, make_bridge
+from al_lightning.nn.bridges import SQUASHING, BridgeKind, SquashingActivation, check_bridge, make_bridge
 from al_lightning.nn.layer import ALLayer, ReconstructionLoss
 
-TargetActivation: TypeAlias = Literal["tanh", "sigmoid"]
-
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+TargetActivation: TypeAlias = SquashingActivation
 
 
 class AssociationOptions(TypedDict, total=False):
@@ -29,7 +27,7 @@ class AssociationOptions(TypedDict, total=False):
 def _target_function(inputs: int, outputs: int, activation: TargetActivation | None) -> nn.Module:
     """A linear map and its activation: the form of every g and h (section 2.1)."""
     linear = nn.Linear(inputs, outputs)
-    return linear if activation is None else nn.Sequential(linear, _ACTIVATIONS[activation]())
+    return linear if activation is None else nn.Sequential(linear, SQUASHING[activation]())
 
 
 def _check_target_dim(target_dim: int) -> None:
@@ -44,6 +42,7 @@ def to_al_layers(
     target_dim: int = 128,
     *,
     bridge: BridgeKind = "lean",
+    bridge_activation: SquashingActivation | None = None,
     **association: Unpack[AssociationOptions],
 ) -> list[ALLayer]:
     """Give every block a bridge, a target encoder and a target decoder (Algorithm 1).
@@ -58,6 +57,7 @@ def to_al_layers(
         example_input: a batch of any size, with the shape and dtype that training will use.
         target_dim: N, the width of every ``t_i`` (the autoencoders are overcomplete, section 6.9).
         bridge: ``"lean"`` or ``"paper"``, see :func:`~al_lightning.nn.bridges.make_bridge`.
+        bridge_activation: what follows a lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
         association: see :func:`associate`.
 
     Returns:
@@ -75,6 +75,7 @@ def to_al_layers(
     bridges: list[nn.Module] = []
     state = example_input
     _check_target_dim(target_dim)
+    check_bridge(bridge, bridge_activation)
     for number, block in enumerate(blocks, 1):
         was_training = block.training
         with torch.no_grad():
@@ -86,7 +87,7 @@ def to_al_layers(
                 f"but got {type(state).__name__}. Give `associate` a bridge that reads it."
             )
         try:
-            bridges.append(make_bridge(bridge, tuple(state.shape[1:]), target_dim))
+            bridges.append(make_bridge(bridge, tuple(state.shape[1:]), target_dim, bridge_activation))
         except ValueError as error:
             raise ValueError(f"Block {number} ({type(block).__name__}) cannot be bridged. {error}") from None
     return associate(blocks, bridges, num_classes, target_dim, **association)
@@ -127,7 +128,7 @@ def associate(
         raise ValueError("Expected at least one block to convert, but got none.")
     _check_target_dim(target_dim)
     for name, value in (("target_activation", target_activation), ("score_activation", score_activation)):
-        if value not in _ACTIVATIONS and not (value is None and name == "score_activation"):
+        if value not in SQUASHING and not (value is None and name == "score_activation"):
             raise ValueError(f"Expected `{name}` to be 'tanh' or 'sigmoid', but got {value!r}.")
     if len(bridges) != len(blocks):
         raise ValueError(f"Expected one bridge for each of the {len(blocks)} blocks, but got {len(bridges)}.")

@@ -54,6 +54,13 @@ def dense_head(dims: Sequence[int], width: int, *, norm: Norm | None, activation
     return head
 
 
+def linear_head(inputs: int, width: int) -> nn.Linear:
+    """The head of a BP network that is one Linear, initialised as its trunk is."""
+    head = nn.Linear(inputs, width)
+    initialise(head)
+    return head
+
+
 def check_image(in_channels: int, image_size: int, multiple: int) -> None:
     """Refuse sizes that the network's strides cannot divide.
 

@@ -51,6 +51,31 @@ class ImageCheck:
         )
 
 
+class VectorCheck:
+    """Vectors of one width.
+
+    Args:
+        in_features: D.
+    """
+
+    def __init__(self, in_features: int) -> None:
+        self.in_features = in_features
+
+    def __call__(self, x: Tensor | Tokens) -> None:
+        """Refuse what are no vectors of that width.
+
+        Raises:
+            ValueError: naming both shapes and the argument that sets them.
+        """
+        got = tuple(x.shape) if isinstance(x, Tensor) else "tokens"
+        if isinstance(x, Tensor) and tuple(x.shape[1:]) == (self.in_features,):
+            return
+        raise ValueError(
+            f"Expected vectors of shape (B, {self.in_features}), because in_features={self.in_features}, but got "
+            f"{got}. Set `in_features` of the model to the data's, or leave it out for images."
+        )
+
+
 class TokenCheck:
     """Tokens of one vocabulary.
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from al_lightning.nn.bridges import BridgeKind
+from al_lightning.nn.bridges import SQUASHING, BridgeKind, SquashingActivation, check_bridge
 
 #: How a sequence becomes the vector that a bridge reads.
 Pooling: TypeAlias = Literal["mean", "final"]
@@ -63,13 +63,43 @@ class Pool(nn.Module):
         return torch.cat([features[..., :half].gather(1, last).squeeze(1), features[:, 0, half:]], -1)
 
 
-def sequence_bridge(kind: BridgeKind, pooling: Pooling, features: int, target_dim: int) -> nn.Module:
-    """Pool a sequence to a vector and project it: Linear (``"lean"``), with tanh after it (``"paper"``).
+class PooledState(NamedTuple):
+    """How a sequence becomes the vector that a bridge or a head reads.
+
+    Attributes:
+        pooling: how its features are pooled.
+        features: D, how many there are.
+        norm: whether layer norm follows, for sequences that end without one, such as a pre-norm Transformer's.
+    """
+
+    pooling: Pooling
+    features: int
+    norm: bool = False
+
+    def modules(self) -> list[nn.Module]:
+        """From a sequence (B, T, D) to the vector (B, D)."""
+        return [Pool(self.pooling), *([nn.LayerNorm(self.features)] if self.norm else [])]
+
+
+def sequence_bridge(
+    kind: BridgeKind, state: PooledState, target_dim: int, activation: SquashingActivation | None = None
+) -> nn.Module:
+    """Pool a sequence to a vector and project it.
+
+    Args:
+        kind: ``"lean"``: one Linear, as the text of the paper says (section 2.1). ``"paper"``: with tanh after it, as
+            in the published text code.
+        state: how the sequence becomes a vector.
+        target_dim: N, the width of the encoded target.
+        activation: what follows the lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
+
+    Returns:
+        A module from a :class:`TokenSequence` to (B, target_dim).
 
     Raises:
-        ValueError: if ``kind`` is neither.
+        ValueError: if ``kind`` or ``activation`` is unknown, or both bring an activation.
     """
-    if kind not in ("lean", "paper"):
-        raise ValueError(f"Expected `bridge` to be 'lean' or 'paper', but got {kind!r}.")
-    squash: list[nn.Module] = [nn.Tanh()] if kind == "paper" else []
-    return nn.Sequential(Pool(pooling), nn.Linear(features, target_dim), *squash)
+    check_bridge(kind, activation)
+    squash = "tanh" if kind == "paper" else activation
+    linear = nn.Linear(state.features, target_dim)
+    return nn.Sequential(*state.modules(), linear, *([] if squash is None else [SQUASHING[squash]()]))

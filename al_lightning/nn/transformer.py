@@ -12,6 +12,7 @@ from al_lightning.nn.sequence import TokenSequence, valid_positions
 from al_lightning.nn.vocabulary import EMBEDDING_SCALE
 
 Positions: TypeAlias = Literal["sinusoidal"]
+FeedforwardActivation: TypeAlias = Literal["relu", "gelu"]
 
 
 def sinusoids(length: int, dim: int, like: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ def sinusoids(length: int, dim: int, like: Tensor) -> Tensor:
 
 
 class EncoderLayer(nn.Module):
-    """One pre-norm encoder layer (torch's own) that attends to a text's own tokens only.
+    """One encoder layer (torch's own) that attends to a text's own tokens only.
 
     Args:
         dim: D.
@@ -32,6 +33,12 @@ class EncoderLayer(nn.Module):
         dropout: inside the layer, in training.
         positions: ``"sinusoidal"`` adds positional encodings to the input, at the scale that word vectors start
             from; None adds none.
+        norm_first: layer norm before attention and feed-forward part (pre-norm), which leaves what comes out without
+            a norm; else after each, as Vaswani et al. have it.
+        activation: of the feed-forward part.
+
+    Raises:
+        ValueError: if ``activation`` is unknown.
     """
 
     def __init__(
@@ -41,10 +48,14 @@ class EncoderLayer(nn.Module):
         feedforward_dim: int,
         dropout: float,
         positions: Positions | None,
+        norm_first: bool = True,
+        activation: FeedforwardActivation = "gelu",
     ) -> None:
         super().__init__()
+        if activation not in ("relu", "gelu"):
+            raise ValueError(f"Expected `activation` to be 'relu' or 'gelu', but got {activation!r}.")
         self.encoder = nn.TransformerEncoderLayer(
-            dim, heads, feedforward_dim, dropout, activation="gelu", batch_first=True, norm_first=True
+            dim, heads, feedforward_dim, dropout, activation, batch_first=True, norm_first=norm_first
         )
         self.positions = positions
 

@@ -33,11 +33,21 @@ def test_published_vgg() -> None:
     assert round(on_meta(lambda: al.VGGBP(10)).training_parameters() / 1e6, 2) == 10.60
 
 
-@pytest.mark.parametrize(("name", "al_millions", "bp_millions"), [("LSTM", 12.87, 13.77), ("Transformer", 10.2, 10.34)])
-def test_text_networks_of_tables_7_and_8(name: str, al_millions: float, bp_millions: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "options", "al_millions", "bp_millions"),
+    [
+        ("LSTM", {}, 12.87, 13.77),
+        ("Transformer", {}, 10.2, 10.34),
+        ("Transformer", dict(norm_first=False, activation="relu"), 10.2, 10.34),
+    ],
+)
+@pytest.mark.parametrize("classes", [2, 4, 14])
+def test_text_networks_of_tables_7_and_8(
+    name: str, options: dict[str, Any], al_millions: float, bp_millions: float, classes: int
+) -> None:
     """The paper forces AL to have no more parameters than its sibling (section 3.2)."""
-    ours = on_meta(lambda: getattr(al, f"{name}AL")(4, vocab_size=30_002))
-    theirs = on_meta(lambda: getattr(al, f"{name}BP")(4, vocab_size=30_002))
+    ours = on_meta(lambda: getattr(al, f"{name}AL")(classes, vocab_size=30_002, **options))
+    theirs = on_meta(lambda: getattr(al, f"{name}BP")(classes, vocab_size=30_002, **options))
     assert ours.inference_parameters() < ours.training_parameters() <= theirs.training_parameters()
     assert ours.training_parameters() / 1e6 == pytest.approx(al_millions, abs=0.05)
     assert theirs.training_parameters() / 1e6 == pytest.approx(bp_millions, abs=0.05)
@@ -101,6 +111,12 @@ def test_number_of_layers() -> None:
         (lambda: al.LSTMAL(2, 9, bridge="fat"), "`bridge` to be 'lean' or 'paper', but got 'fat'"),  # type: ignore[arg-type]
         (lambda: al.TransformerAL(2, 9, heads=7), "`heads` to divide embedding_dim=300, but got 7"),
         (lambda: al.TransformerAL(2, 9, feedforward_dims=[]), "`feedforward_dims` to hold widths"),
+        (lambda: al.TransformerAL(2, 9, activation="elu"), "`activation` to be 'relu' or 'gelu', but got 'elu'"),  # type: ignore[arg-type]
+        (lambda: al.LSTMAL(2, 9, bridge_activation="relu"), "`bridge_activation` to be 'tanh', 'sigmoid' or None, but"),  # type: ignore[arg-type]
+        (lambda: al.CNNAL(10, bridge_activation="relu"), "`bridge_activation` to be 'tanh', 'sigmoid' or None, but got 'relu'"),  # type: ignore[arg-type]
+        (lambda: al.CNNAL(10, bridge="paper", bridge_activation="tanh"), "None beside bridge='paper', .* but got 'tanh'. Leave"),
+        (lambda: al.LSTMAL(2, 9, bridge="paper", bridge_activation="tanh"), "None beside bridge='paper', .* but got 'tanh'. Leave"),
+        (lambda: al.MLPAL(10, in_features=0), "`in_features` to be at least 1, but got 0"),
         (lambda: al.TransformerBP(2, 9, positions="learned"), "`positions` to be 'sinusoidal' or None"),  # type: ignore[arg-type]
         (lambda: al.associate([torch.nn.Identity()], [], 2), "one bridge for each of the 1 blocks, but got 0"),
         (lambda: al.ALModule([], 10), "at least one layer, but got none"),

@@ -28,6 +28,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "TransformerAL": dict(embedding_dim=6, feedforward_dims=[8, 8], heads=2, target_dim=8, positions="sinusoidal"),
     "TransformerBP": dict(embedding_dim=6, feedforward_dims=[8, 8], heads=2, positions="sinusoidal"),
 }
+POST_NORM: dict[str, Any] = dict(norm_first=False, activation="relu")
+#: A name, and what is different from the network of that name above.
+VARIANTS = [(name, {}) for name in NETWORKS] + [(name, POST_NORM) for name in NETWORKS if "Transformer" in name]
 
 
 def build(name: str, **options: Any) -> Any:
@@ -45,11 +48,11 @@ def all_paths(module: Any, x: torch.Tensor) -> list[torch.Tensor]:
     return module.forward_paths(x) if isinstance(module, al.ALModule) else [module(x)]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
 @pytest.mark.parametrize("grad", [True, False])
-def test_padding_and_order_change_nothing(name: str, grad: bool) -> None:
+def test_padding_and_order_change_nothing(name: str, options: dict[str, Any], grad: bool) -> None:
     """Without gradients torch takes another, fused path through attention."""
-    module, x = build(name), texts()
+    module, x = build(name, **options), texts()
     with torch.set_grad_enabled(grad):
         expected = all_paths(module, x)
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(3))
@@ -63,10 +66,10 @@ def test_padding_and_order_change_nothing(name: str, grad: bool) -> None:
                 torch.testing.assert_close(scores[0], right[n], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_padding_changes_no_gradient(name: str) -> None:
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_padding_changes_no_gradient(name: str, options: dict[str, Any]) -> None:
     def gradients(x: torch.Tensor) -> list[torch.Tensor]:
-        module = build(name, dropout=0.0)
+        module = build(name, dropout=0.0, **options)
         sum(scores.square().sum() for scores in all_paths(module, x)).backward()
         return [p.grad for p in module.parameters() if p.grad is not None]
 
@@ -93,19 +96,27 @@ def test_bilstm_is_a_packed_sequence() -> None:
     torch.testing.assert_close(Pool("final")(mine), torch.cat([final[0], final[1]], -1))
 
 
-def test_encoder_layer_is_masked_attention() -> None:
-    """Pre-norm attention and feed-forward, written out for each text without its padding."""
-    layer = EncoderLayer(6, 2, 8, 0.0, "sinusoidal").eval()
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("norm_first", [True, False])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_encoder_layer_is_masked_attention(norm_first: bool, activation: Any, grad: bool) -> None:
+    """Attention and feed-forward part, written out for each text without its padding, norms before or after."""
+    layer = EncoderLayer(6, 2, 8, 0.0, "sinusoidal", norm_first, activation).eval()
+    for norm in (layer.encoder.norm1, layer.encoder.norm2):
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
     inner, attention = layer.encoder, layer.encoder.self_attn
     lengths, features = torch.tensor([4, 1, 6]), torch.randn(3, 6, 6)
-    mine = layer(TokenSequence(features, lengths)).features
+    with torch.set_grad_enabled(grad):
+        mine = layer(TokenSequence(features, lengths)).features
+    pre, post = (lambda norm, z: norm(z) if norm_first else z), (lambda norm, z: z if norm_first else norm(z))
     for n, length in enumerate(lengths.tolist()):
         x = features[n, :length] + 0.1 * sinusoids(length, 6, features)
-        q, k, v = (F.linear(inner.norm1(x), attention.in_proj_weight, attention.in_proj_bias)
+        q, k, v = (F.linear(pre(inner.norm1, x), attention.in_proj_weight, attention.in_proj_bias)
                    .view(length, 3, 2, 3).permute(1, 2, 0, 3))  # fmt: skip
         mixed = ((q @ k.transpose(1, 2) / 3**0.5).softmax(-1) @ v).transpose(0, 1).reshape(length, 6)
-        x = x + attention.out_proj(mixed)
-        x = x + inner.linear2(F.gelu(inner.linear1(inner.norm2(x))))
+        x = post(inner.norm1, x + attention.out_proj(mixed))
+        x = post(inner.norm2, x + inner.linear2(getattr(F, activation)(inner.linear1(pre(inner.norm2, x)))))
         torch.testing.assert_close(mine[n, :length], x, atol=1e-5, rtol=1e-4)
 
 
@@ -121,6 +132,43 @@ def test_mean_pool() -> None:
     features = torch.tensor([[[1.0], [3.0], [torch.nan]], [[5.0], [torch.inf], [1.0]]])
     pooled = Pool("mean")(TokenSequence(features, torch.tensor([2, 1])))
     assert pooled.tolist() == [[2.0], [5.0]]  # what stands behind a text is never read
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_transformer_siblings_read_their_states_alike(norm_first: bool, activation: str) -> None:
+    """What stands between an encoder layer and its Linear is the same in a bridge as before the sibling's head."""
+    ours = build("TransformerAL", norm_first=norm_first, activation=activation)
+    theirs = build("TransformerBP", norm_first=norm_first, activation=activation)
+    kinds = [nn.LayerNorm, nn.Linear] if norm_first else [nn.Linear]
+    assert [type(part) for part in theirs.net[-1]] == kinds
+    assert [[type(part) for part in layer.b] for layer in ours.layers] == [[Pool, nn.Linear], *[[Pool, *kinds]] * 2]
+    encoders = [*(layer.f.encoder for layer in ours.layers[1:]), theirs.net[1].encoder, theirs.net[2].encoder]
+    assert {encoder.norm_first for encoder in encoders} == {norm_first}
+    assert {encoder.activation for encoder in encoders} == {getattr(F, activation)}
+    x = texts()
+    states = [x]
+    for layer in ours.layers:
+        states.append(layer.f(states[-1]))
+    for layer, state in zip(ours.layers[1:], states[2:]):
+        read = layer.b[:-1](state)
+        mean = Pool("mean")(state)
+        torch.testing.assert_close(read, F.layer_norm(mean, (6,)) if norm_first else mean)
+
+
+def test_the_siblings_hidden_part_of_a_post_norm_transformer_is_torchs_default() -> None:
+    usual = nn.TransformerEncoderLayer(6, 2, 8, 0.0)
+    ours = build("TransformerBP", **POST_NORM).net[1].encoder
+    assert (ours.norm_first, ours.activation) == (usual.norm_first, usual.activation)
+
+
+@pytest.mark.parametrize(("bridge", "activation", "last"), [
+    ("lean", None, nn.Linear), ("lean", "tanh", nn.Tanh), ("lean", "sigmoid", nn.Sigmoid), ("paper", None, nn.Tanh),
+])  # fmt: skip
+def test_bridges_of_text_and_their_activation(bridge: str, activation: str | None, last: type[nn.Module]) -> None:
+    for name in ("LSTMAL", "TransformerAL"):
+        for layer in build(name, bridge=bridge, bridge_activation=activation).layers:
+            assert type(layer.b[-1]) is last
 
 
 def test_positions_distinguish_order() -> None:
@@ -165,6 +213,22 @@ def test_predict_text(name: str) -> None:
         module.predict_text("w3")
     with pytest.raises(ValueError, match="knows its vocabulary"):
         getattr(al, name)(3, vocab_size=V, **NETWORKS[name]).predict_text(["w3"])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_text_is_cut_where_the_training_text_was(name: str) -> None:
+    long, short = "w3 " * 8 + "w9 " * 1195 + "w20 w5 w7 w14 w11", "w3 " * 8
+    cut, uncut = build(name, max_length=8), build(name)
+    assert cut.predict_text([long]) == cut.predict_text([short])
+    assert cut.predict_text([long], max_length=2000) == cut.predict_text([long], max_length=1208)
+    assert cut.predict_text([long], max_length=1208) != cut.predict_text([long])
+    assert uncut.predict_text([long]) == uncut.predict_text([long], max_length=1208)
+    assert uncut.predict_text([long]) != uncut.predict_text([long], max_length=1000)
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match=f"Expected `max_length` to be at least 1, .* but got {wrong}"):
+            cut.predict_text([long], max_length=wrong)
+        with pytest.raises(ValueError, match=f"Expected `max_length` to be at least 1, .* but got {wrong}"):
+            build(name, max_length=wrong)
 
 
 def test_word_vectors_enter_the_embedding(tmp_path: Path) -> None:
