@@ -8,7 +8,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pytest
+import torch
 import yaml
+from torch import nn
 
 import al_lightning as al
 import al_lightning.data
@@ -94,9 +96,17 @@ def test_nothing_states_a_default(name: str) -> None:
 TEXT = [n for n in CONFIGS if "lstm" in n or "transformer" in n]
 
 
+def built(name: str) -> Any:
+    """The model of a configuration, without weights and word vectors."""
+    kind, arguments = stated(name)["model"]
+    rest = {k: v for k, v in arguments.items() if k not in ("glove", "optimizer", "lr_scheduler")}
+    with torch.device("meta"):
+        return kind(4, vocab_size=30_002, **rest)
+
+
 @pytest.mark.parametrize("name", [n for n in TEXT if n.startswith("paper/")])
 def test_the_papers_recipe_for_text(name: str) -> None:
-    """Section 6.5, Tables 7 and 8: GloVe, 50 epochs, the widths, rates and batches."""
+    """Sections 2.1 and 6.5, Tables 7 and 8; where the paper is silent, the published text code (4hfly)."""
     config = yaml.safe_load((FOLDER / name).read_text())
     (model, data), lstm = resolved(name), "lstm" in name
     assert config["trainer"]["max_epochs"] == 50
@@ -104,20 +114,53 @@ def test_the_papers_recipe_for_text(name: str) -> None:
     assert "glove" in model["glove"]
     assert data["batch_size"] == (64 if lstm else 128)
     assert model["optimizer"]["init_args"]["lr"] == (1e-4 if lstm else 2.5e-4)
+    assert (data["val_fraction"], data["bucketing"], model["dropout"]) == (0.2, False, 0)
+    assert (data["max_length"], data["max_words"]) == (500, 30_000)
     ours = name.endswith("_al.yaml")
     if lstm:
         assert model["hidden_dims"] == ([300, 300] if ours else [350, 350])
         assert model["gradient_clip_norm"] == 5
     else:
         assert model["feedforward_dims"] == ([256, 256] if ours else [512, 512])
-        assert model["heads"] == 6
+        assert (model["heads"], model["positions"]) == (6, None)
+        assert (model["norm_first"], model["activation"]) == (False, "relu")
     if ours:
         assert (model["target_dim"], model["detach_target"], model["reconstruction_loss"]) == (128, False, "mse")
+        functions = [f for layer in built(name).layers for f in (layer.g, layer.h)]
+        assert all([type(part) for part in f] == [nn.Linear, nn.Tanh] for f in functions)
+        assert all(isinstance(layer.b[-1], nn.Linear) for layer in built(name).layers)
+
+
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n.startswith("paper/")])
+def test_the_papers_recipes_say_where_each_value_comes_from(name: str) -> None:
+    """The header has a part for the paper, for the published code and for what is ours, and is not too long to read."""
+    lines = (FOLDER / name).read_text().splitlines()
+    header = [line for line in lines if line.startswith("#")]
+    assert lines[: len(header)] == header
+    assert len(header) <= 22
+    for source in ("# The paper says:", "# Published code (", "# Ours:"):
+        assert sum(line.startswith(source) for line in header) == 1
+    assert any(line == f"#   al-lightning fit --config configs/{name}" for line in header)
+
+
+def test_the_papers_other_learning_rate_is_one_argument_away(tiny_sets: None) -> None:
+    """Section 6.5.1: 0.0005 and 0.0001 were tried for the standard LSTM."""
+    for key in ("imdb", "ag_news", "sst2", "dbpedia"):
+        header = (FOLDER / f"paper/{key}/lstm_bp.yaml").read_text()
+        assert "--model.optimizer.init_args.lr 5.0e-4" in header
+    parsed = main(["fit", "--config", "configs/paper/sst2/lstm_bp.yaml", "--model.optimizer.init_args.lr", "5.0e-4",
+                   "--model.glove", "null", "--model.embedding_dim", "4", "--model.hidden_dims", "[4]", "--trainer.fast_dev_run", "1",
+                   "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"])  # fmt: skip
+    assert parsed is not None
+    assert parsed.trainer.optimizers[0].param_groups[0]["lr"] == 5e-4
 
 
 @pytest.mark.parametrize("name", [n for n in CONFIGS if n.startswith("paper/") and n not in TEXT])
 def test_the_papers_recipe(name: str) -> None:
-    """Section 6.6: batch 128, Adam at 1e-4, cross-entropy for BP; attached targets and MSE for AL."""
+    """Section 6.6: batch 128, Adam at 1e-4, cross-entropy for BP; attached targets and MSE for AL.
+
+    Activations, decay, epochs and the penalty on VGG's convolutions are the published code's.
+    """
     model, data = resolved(name)
     assert data["batch_size"] == 128
     assert model["optimizer"]["class_path"].endswith("Adam")
@@ -127,6 +170,16 @@ def test_the_papers_recipe(name: str) -> None:
         assert model["reconstruction_loss"] == "mse"
         assert model["bridge"] == "paper"
     assert data["augment"] == ("cifar10" in name)
+    assert data["val_fraction"] == 0.1
+    config, ours = yaml.safe_load((FOLDER / name).read_text()), name.endswith("_al.yaml")
+    assert config["trainer"]["max_epochs"] == 200
+    assert model["lr_scheduler"]["init_args"] == dict(milestones=[80, 120, 160], gamma=0.1)
+    assert model["activation"] == ("elu" if ours else "relu")
+    assert model["norm"] == ("batch" if "vgg_bp" in name else None)
+    penalty = (1e-5 if ours else 5e-4) if "vgg" in name else None
+    assert model["optimizer"]["init_args"].get("weight_decay") == penalty
+    if ours:
+        assert model["target_activation"] == model["score_activation"] == "sigmoid"
 
 
 def test_siblings_of_ours_are_controlled() -> None:
@@ -138,7 +191,7 @@ def test_siblings_of_ours_are_controlled() -> None:
         assert ours["trainer"] == theirs["trainer"]
         assert ours["data"] == theirs["data"]
         (our_model, _), (their_model, _) = resolved(name), resolved(name.replace("_al", "_bp"))
-        for key in ("norm", "activation", "embedding_dim", "glove", "positions"):
+        for key in ("norm", "activation", "embedding_dim", "glove", "positions", "norm_first"):
             assert our_model.get(key) == their_model.get(key)
 
 

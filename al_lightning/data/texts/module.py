@@ -12,7 +12,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 from typing_extensions import Unpack
 
-from al_lightning.data.base import BaseDataModule
+from al_lightning.data.base import BaseDataModule, Split
 from al_lightning.data.options import DataOptions
 from al_lightning.data.texts.encoded import EncodedTexts, TextBatch
 from al_lightning.data.texts.labels import class_number
@@ -32,6 +32,7 @@ class TextOptions(DataOptions, GivenVocabulary, total=False):
     """Arguments of :class:`TextDataModule` for constructors that pass them on as keywords."""
 
     max_words: int
+    bucketing: bool
     cache_dir: str | None
 
 
@@ -39,9 +40,9 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
     """Base of text sets: a subclass says where its rows of text and label are.
 
     Texts are split into words and punctuation, lower-case (torchtext's ``basic_english``), once: the result is kept in
-    ``cache_dir``. Training batches hold texts of similar length; validation and test go from long to short. A row
-    without text counts as an empty text. The batch that reaches the model is ``(x, y)`` with ``x``
-    :class:`~al_lightning.nn.sequence.Tokens`: (B, T) int64 and the lengths (B,) int64.
+    ``cache_dir``. Training batches hold texts of similar length unless ``bucketing`` is off; validation and test go
+    from long to short. A row without text counts as an empty text. The batch that reaches the model is ``(x, y)`` with
+    ``x`` :class:`~al_lightning.nn.sequence.Tokens`: (B, T) int64 and the lengths (B,) int64.
 
     Args:
         root: folder that is searched for the data before the Hugging Face Hub is asked.
@@ -52,6 +53,7 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         max_length: largest number of tokens of a text; the rest is cut off, and a message says of how many texts.
         max_words: size of the vocabulary without its two specials: the most frequent words of the training split
             (the rows held out for validation included).
+        bucketing: whether a training batch holds texts of similar length, which saves padding; else any texts.
         label_noise: share of the training split (validation included) whose labels are redrawn uniformly from all
             classes.
         noisy_validation: whether redrawn labels stay in the validation split.
@@ -94,6 +96,7 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         *,
         max_length: int = 500,
         max_words: int = text.MAX_WORDS,
+        bucketing: bool = True,
         label_noise: float = 0.0,
         noisy_validation: bool = True,
         train_samples: int | None = None,
@@ -120,6 +123,7 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
             text.check_vocabulary(self._vocabulary)
         self.max_length = max_length
         self.max_words = max_words
+        self.bucketing = bucketing
         self.cache_dir = Path(cache_dir) if cache_dir is not None else Path(root) / ".al_lightning"
 
     # ------------------------------------------------------------------ what the model needs to know
@@ -147,6 +151,10 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         return torch.from_numpy(np.bincount(table, arrays.counts, minlength=len(tokens)).astype(np.int64))
 
     # ------------------------------------------------------------------ rows
+
+    def lengths(self, split: Split) -> Tensor | None:
+        """Length of every text, by which training batches are made; None without ``bucketing``."""
+        return super().lengths(split) if self.bucketing else None
 
     def source(self, split: str) -> RowSource:
         """Where the rows of one of the set's own splits are."""

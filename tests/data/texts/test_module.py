@@ -17,6 +17,7 @@ from set_files import NEGATIVE, POSITIVE, reviews, write
 
 from al_lightning.cli.main import main
 from al_lightning.data import IMDB
+from al_lightning.data.samplers import BatchIndices
 from al_lightning.modules import LSTMBP
 from al_lightning.nn.sequence import Tokens
 from al_lightning.nn.vocabulary import TextEncoder
@@ -48,6 +49,21 @@ def test_batches_are_the_encoded_texts(imdb: None) -> None:
     assert len(seen) == 21
     assert [len(b.tokens) for b in data.predict_dataloader()] == [8, 8, 5]
     assert torch.equal(next(iter(data.predict_dataloader()))[0], encode([row["text"] for row in reviews(8)]))
+
+
+def test_batches_of_any_lengths(imdb: None) -> None:
+    """Without bucketing the batches are the epoch's order, cut; with it, similar lengths stand together."""
+    any_lengths, similar = IMDB(batch_size=8, bucketing=False), IMDB(batch_size=8)
+    assert any_lengths.lengths("train") is None
+    assert similar.lengths("train") is not None
+    plain = BatchIndices(any_lengths.indices("train"), 8, shuffle=True, seed=0)
+    for data, same in ((any_lengths, True), (similar, False)):
+        sampler = data.train_dataloader().sampler
+        for epoch in (0, 1):
+            sampler.set_epoch(epoch)
+            plain.set_epoch(epoch)
+            assert ([b.tolist() for b in sampler] == [b.tolist() for b in plain]) is same
+    assert any_lengths.indices("val").tolist() == similar.indices("val").tolist()
 
 
 def test_test_words_that_training_lacks_are_unknown(imdb: None) -> None:
