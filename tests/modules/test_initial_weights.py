@@ -1,4 +1,4 @@
-"""What the weights of the image networks are drawn from: He-normal with zero biases, for all functions of a layer."""
+"""What the weights of the image networks are drawn from: He-normal with zero biases, but for linear bridges."""
 
 from __future__ import annotations
 
@@ -37,14 +37,23 @@ def is_he_normal(part: nn.Conv2d | nn.Linear) -> bool:
     return zero and bool(kstest(drawn, "norm", (0, deviation)).pvalue > 1e-5)
 
 
-@pytest.mark.parametrize("bridge", ["lean", "paper"])
+def is_torchs_default(part: nn.Conv2d | nn.Linear) -> bool:
+    """Uniform in plus and minus 1 / sqrt(fan_in)."""
+    bound = 1 / math.sqrt(part.weight[0].numel())
+    drawn = part.weight.detach().flatten()[:20_000].numpy()
+    return bool(kstest(drawn, "uniform", (-bound, 2 * bound)).pvalue > 1e-5)
+
+
+@pytest.mark.parametrize("options", [dict(bridge="paper"), dict(bridge_activation="sigmoid"), {}])
 @pytest.mark.parametrize("name", [n for n in SIZES if n.endswith("AL")])
-def test_the_four_functions_of_a_layer_start_alike(name: str, bridge: str) -> None:
-    for layer in getattr(al, name)(16, bridge=bridge, **SIZES[name]).layers:
+def test_the_functions_of_a_layer_start_alike(name: str, options: dict[str, Any]) -> None:
+    """All four as in the published code, but for the linear bridge, which that does not have."""
+    for layer in getattr(al, name)(16, **options, **SIZES[name]).layers:
         for function in (layer.f, layer.b, layer.g, layer.h):
             parts = weighted(function)
             assert parts
-            assert all(is_he_normal(part) for part in parts)
+            expected = is_torchs_default if function is layer.b and not options else is_he_normal
+            assert all(expected(part) for part in parts)
 
 
 @pytest.mark.parametrize("name", [n for n in SIZES if n.endswith("BP")])
@@ -60,7 +69,7 @@ def test_the_test_tells_torchs_default_from_he_normal() -> None:
 def test_blocks_that_a_user_brings_keep_their_weights() -> None:
     blocks = [nn.Sequential(nn.Flatten(), nn.Linear(64, 32)), nn.Linear(32, 32)]
     before = [p.detach().clone() for block in blocks for p in block.parameters()]
-    module = al.ConvertedAL(blocks, 16, 1, 8, target_dim=64)
+    module = al.ConvertedAL(blocks, 16, 1, 8, target_dim=64, bridge="paper")
     assert all(torch.equal(a, b) for a, b in zip(before, (p for block in blocks for p in block.parameters())))
     for layer in module.layers:
         assert all(is_he_normal(part) for f in (layer.b, layer.g, layer.h) for part in weighted(f))
