@@ -35,8 +35,8 @@ class ConvertedAL(ALModule):
 
     The blocks keep the weights that they come with. Target encoders, target decoders and bridges start from He-normal
     weights and zero biases, as in the published image code, which draws all four functions alike. A lean bridge without
-    activation is no function of that code and keeps torch's smaller start: from He-normal weights the MLP on Digits ends
-    a point lower.
+    activation is no function of that code and keeps torch's smaller start: from He-normal weights the MLP on Digits
+    ends a point lower.
 
     Args:
         blocks: the encoders ``f_1 .. f_L`` in order; each must return features (B, C, H, W) or (B, D).
