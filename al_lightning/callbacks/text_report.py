@@ -60,8 +60,10 @@ class TextReport(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Count the batch's tokens, on its device."""
-        x = batch[0]
+        x = batch[0] if isinstance(batch, (tuple, list)) else None
         tokens = x.tokens if isinstance(x, Tokens) else x
+        if not isinstance(tokens, Tensor):
+            return  # the module says what is wrong with the batch
         self._own = self._own + (x.lengths.sum() if isinstance(x, Tokens) else (tokens != PAD).sum())
         self._all += tokens.numel()
 

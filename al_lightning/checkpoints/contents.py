@@ -9,6 +9,7 @@ from pickle import UnpicklingError
 from typing import IO, Any, TypeAlias, TypeVar
 
 import fsspec
+import numpy as np
 import torch
 from torch import nn
 
@@ -48,15 +49,33 @@ def describe_arguments(name: str, recorded: Recorded) -> list[tuple[str, str]]:
     ]
 
 
-def make_hyperparameters_plain(checkpoint: dict[str, Any]) -> None:
-    """Keep of a user's hyperparameters what has a plain form, so that the checkpoint can be read as plain types.
+def make_plain(checkpoint: dict[str, Any]) -> None:
+    """Make a checkpoint of a user's values one that can be read as plain types.
 
-    The recipes say how to rebuild; hyperparameters are for the user to look at.
+    Of hyperparameters, what has a plain form is kept: recipes say how to rebuild, these are for the user to look at.
+    Numbers of numpy, such as a learning rate that optimizers and schedulers keep, become Python's.
     """
     for key in _HYPERPARAMETERS:
         if key in checkpoint:
             checkpoint[key] = plain_part(dict(checkpoint[key]))
     checkpoint.pop("hparams_type", None)  # the class of a container that the values no longer stand in
+    for key, value in checkpoint.items():
+        if key != "state_dict":
+            checkpoint[key] = _python_numbers(value)
+
+
+def _python_numbers(value: Any) -> Any:
+    """A value without numpy's scalars, changed in place where it is a dictionary or list."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        for key, item in value.items():
+            value[key] = _python_numbers(item)
+    elif isinstance(value, list):
+        value[:] = map(_python_numbers, value)
+    elif type(value) is tuple:
+        return tuple(map(_python_numbers, value))
+    return value
 
 
 def _where_there_is(storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage | None:

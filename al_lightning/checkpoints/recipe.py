@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from pathlib import Path
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -101,14 +101,17 @@ class Recorded:
         return next((reason for reason in found if reason is not None), None)
 
     def _kept(self) -> dict[str, Any]:
-        """The arguments, without defaults that have no plain form: whoever rebuilds leaves them out."""
+        """The arguments, without defaults that are functions or have no plain form, which nobody has to pass."""
         parameters = inspect.signature(type(self).__init__).parameters
         return {
             name: value
             for name, value in self._arguments.items()
             if name not in parameters
             or value is not parameters[name].default
-            or _obstacle(name, value, parameters[name]) is None
+            or (
+                _obstacle(name, value, parameters[name]) is None
+                and not isinstance(value, (FunctionType, BuiltinFunctionType))
+            )
         }
 
     @rank_zero_only
@@ -149,7 +152,8 @@ def _obstacle(name: str, value: object, parameter: inspect.Parameter | None) -> 
     except NotPlainError as error:
         return f"its argument `{name}` is not made of plain types ({error})"
     same = type(simple) is type(value) or isinstance(value, (np.generic, Path, list, tuple))
-    if parameter is not None and parameter.annotation is parameter.empty and not same:
+    untyped = parameter is not None and parameter.annotation in (parameter.empty, Any, "Any")
+    if untyped and not same:
         return f"its argument `{name}` has no type, so that nobody knows what to make of {simple!r}. Annotate it"
     return None
 

@@ -56,14 +56,16 @@ def _told(cli: LightningCLI, name: str) -> Callable[[pl.LightningDataModule], An
 
     def told(data: pl.LightningDataModule) -> Any:
         model = cli.config[cli.subcommand].model
+        typed, default = model.init_args.get(name), default_of(model.class_path, name)
         kept = CheckpointCLI.recipes.get("model", {}).get("init_args", {}).get(name)
-        typed = kept if model.init_args.get(name) is None else model.init_args.get(name)
+        if typed in (None, default) and kept is not None:
+            typed = kept
         if name == "num_classes" and typed is None and model.init_args.get("target") is None:
             _find_classes(data, model.class_path)
         known = getattr(data, name, None)
         if known is None:
             return typed
-        if typed not in (None, known, default_of(model.class_path, name)):
+        if typed not in (None, known, default, kept):
             raise ValueError(
                 f"Expected --model.{name} to be {known!r:.200}, as {type(data).__name__} says, but got {typed!r:.200}. "
                 "Leave it out."
@@ -119,6 +121,9 @@ class CLI(LightningCLI):
             for recipe in self._configured(key):
                 if isinstance(built, Recorded):
                     built.set_recipe(recipe)
+
+    def _parse_ckpt_path(self) -> None:
+        """Do not take arguments from a user's hyperparameters in a checkpoint, as Lightning does: recipes say them."""
 
     def _configured(self, key: str) -> Iterator[Recipe]:
         config = json.loads(self.parser.dump(self.config, format="json"))[self.subcommand]

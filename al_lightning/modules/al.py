@@ -17,7 +17,6 @@ from al_lightning.nn.stack import LayerStack
 from al_lightning.targets.base import Target
 from al_lightning.targets.classes import as_target
 from al_lightning.training.agreement import check_layerwise
-from al_lightning.training.eager import eager
 from al_lightning.training.schedules import Interval, check_rates, layer_optimizers, make_schedules, step_schedules
 from al_lightning.training.update import (
     BatchPlace,
@@ -202,7 +201,6 @@ class ALModule(SupervisedModule):
 
     # ------------------------------------------------------------------ training (Algorithm 2)
 
-    @eager
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One batch: every layer in turn computes, learns, and hands on what it computed before it learned."""
         x, y = self.read_batch(batch)

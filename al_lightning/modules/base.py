@@ -19,7 +19,6 @@ from al_lightning.nn.inputs import InputCheck
 from al_lightning.nn.sequence import Tokens
 from al_lightning.targets.base import Target
 from al_lightning.training import randomness
-from al_lightning.training.eager import eager
 from al_lightning.training.finite import first_bad, raise_not_finite
 from al_lightning.training.losses import TrainingLosses
 from al_lightning.training.reduction import data_share
@@ -140,19 +139,16 @@ class SupervisedModule(RunModule):
         """
         return self.predictions(scores, path_length)
 
-    @eager
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log ``val_loss`` and metrics; remember scores for the calibration."""
         y, paths = self._evaluate(batch, "val")
         if calibrates(self.trainer):
             self.calibration.update(paths, y)
 
-    @eager
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log ``test_loss`` and metrics."""
         self._evaluate(batch, "test")
 
-    @eager
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Predictions (B, ...); labels, if any, are not looked at."""
         # A NamedTuple is one input, but not for a network that reads tensors or tokens.

@@ -13,7 +13,6 @@ from al_lightning.modules.base import Batch, SupervisedModule
 from al_lightning.targets.base import Target
 from al_lightning.targets.classes import as_target
 from al_lightning.training.agreement import gradient_scaler
-from al_lightning.training.eager import eager
 from al_lightning.training.reduction import batch_weight, data_share
 from al_lightning.training.schedules import Interval, layer_optimizers, make_schedules
 
@@ -90,7 +89,6 @@ class BPModule(SupervisedModule):
         """All parameters of the network."""
         return sum(p.numel() for p in self.net.parameters())
 
-    @eager
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The target's loss of one batch."""
         x, y = self.read_batch(batch)

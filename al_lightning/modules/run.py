@@ -13,6 +13,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.core.saving import load_hparams_from_yaml
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.compile import to_uncompiled
 from typing_extensions import Self
 
 from al_lightning.callbacks.run_care import RunCare, recorded_data
@@ -33,6 +34,7 @@ class RunModule(recipe.Recorded, pl.LightningModule):
         super().__init__()
         #: Where the random numbers of layers start from; chosen when a run starts, kept in checkpoints.
         self.run_seed: int | None = None
+        self._compiled = False
         #: Callbacks that come along to every run.
         self.own_callbacks: list[Callback] = [RunCare()]
 
@@ -42,7 +44,7 @@ class RunModule(recipe.Recorded, pl.LightningModule):
 
     @abstractmethod
     def compile_parts(self) -> None:
-        """Run what computes through ``torch.compile``, in place, as ``trainer.fit(torch.compile(module))`` asks."""
+        """Run what computes through ``torch.compile``, in place: names in checkpoints stay as they are."""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Let a subclass's own versions of three hooks extend those of this class, with ``super()`` or without."""
@@ -71,17 +73,30 @@ class RunModule(recipe.Recorded, pl.LightningModule):
                     "layer, or call `trainer.test` for what is trained already."
                 )
             self.check_trainer()
-            if self._compiler_ctx is not None:
-                self.compile_parts()
+        if self._compiler_ctx is not None:
+            self._compile_parts_only()
         own = [*self.own_callbacks, *([RankWatch()] if trainer.world_size > 1 else [])]
         present = {type(callback) for callback in trainer.callbacks}  # type: ignore[attr-defined]
         return [callback for callback in own if type(callback) not in present]
+
+    def _compile_parts_only(self) -> None:
+        """Answer ``trainer.fit(torch.compile(module))``: compile what computes, and leave the steps alone.
+
+        Optimizers, logs and checks break the graph of a step in dozens of places, and every name that is logged would
+        compile another one.
+        """
+        to_uncompiled(self)
+        for name in ("forward", "training_step", "validation_step", "test_step", "predict_step"):
+            vars(self).pop(name, None)  # the class's own
+        if not self._compiled:
+            self.compile_parts()
+            self._compiled = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the run's seed, and how to rebuild the module and its data, in plain types."""
         run = {"run_seed": self.run_seed, "processes": self.trainer.world_size}
         checkpoint["al_lightning"] = {**contents.describe(self, recorded_data(self.trainer)), **run}
-        contents.make_hyperparameters_plain(checkpoint)
+        contents.make_plain(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another network with a sentence instead of a list of keys; take the seed back."""
