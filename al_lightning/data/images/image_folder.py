@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +12,19 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from al_lightning.data.images.files import image_files, read_image
+from al_lightning.data.images.files import holds_images, image_files, read_image, visible_folders
 from al_lightning.data.images.module import DEFAULT_SIZE, ImageDataModule, ImageOptions
+
+#: Folders of these names and no others are splits, unless the user says that they are classes.
+_SPLIT_NAMES = {"train", "test", "val", "valid", "validation"}
 
 
 class ImageFolder(ImageDataModule):
-    """Images of ``root/<class>/*``, or of ``root/train/<class>/*`` and ``root/test/<class>/*`` if these exist.
+    """Images of ``root/<class>/*``, or of ``root/train/<class>/*`` and ``root/test/<class>/*``.
+
+    The latter are read if ``root/train`` holds folders of images and no images itself: classes may be called train and
+    test. ``root/test`` may lack classes, or be absent, but has none that ``root/train`` lacks. Hidden files and
+    folders (``.name``, ``__MACOSX``) are neither images nor classes.
 
     All images are decoded and resized once and stay in memory: N x C x H x W bytes.
 
@@ -33,12 +41,14 @@ class ImageFolder(ImageDataModule):
             images.
         mean: mean of pixels in [0, 1], per channel or one for all.
         std: standard deviation of pixels in [0, 1], per channel or one for all.
-        class_names: names of the folders in the order of the class numbers; all, sorted by name, if None.
+        class_names: names of the folders, or whole numbers that are their names, in the order of the class numbers;
+            all, sorted by name, if None.
         options: see :class:`~al_lightning.data.ImageDataModule`.
 
     Raises:
         FileNotFoundError: if ``root`` holds no folder of images.
-        ValueError: if an argument is out of its range.
+        TypeError: if ``class_names`` are no names.
+        ValueError: if an argument is out of its range, or ``root/test`` has a class that ``root/train`` lacks.
     """
 
     class_names: Sequence[str]
@@ -57,7 +67,7 @@ class ImageFolder(ImageDataModule):
         test_fraction: float = 0.2,
         mean: Sequence[float] = (0.5,),
         std: Sequence[float] = (0.5,),
-        class_names: list[str] | None = None,
+        class_names: Sequence[str | int] | None = None,
         **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(
@@ -75,31 +85,82 @@ class ImageFolder(ImageDataModule):
         self.in_channels = in_channels
         self.test_fraction = test_fraction
         self.mean, self.std = tuple(mean), tuple(std)
-        self.class_names = list(class_names or self._find_classes())
-        self.num_classes = len(self.class_names)
-        self.record(class_names=self.class_names)  # so that predicting needs no training images
+        names = self._find_classes() if class_names is None else _checked_names(class_names)
+        self.class_names = names
+        self.num_classes = len(names)
+        self.record(class_names=names)  # so that predicting needs no training images
 
     def load(self, split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W) uint8 and labels of a split."""
-        folder = self._folder(split)
-        found = [(file, label) for label, name in enumerate(self.class_names) for file in image_files(folder / name)]
+        """Images (N, C, H, W) uint8 and labels (N,) int64 of a split."""
+        folder, is_whole = self._folder(split)
+        names = list(enumerate(self.class_names))
+        if is_whole and split == "test":
+            self._refuse_new_classes(self.class_names)
+            names = [(label, name) for label, name in names if holds_images(folder / name)]
+        found = [(file, label) for label, name in names for file in image_files(folder / name)]
+        if not found:
+            raise FileNotFoundError(
+                f"Expected folders of images called {', '.join(self.class_names)} in {folder}, but found none. Sort "
+                f"the images into them, move {folder} away to test on a part of the training images, or predict images "
+                "of unknown classes with `predict_from`."
+            )
         labels = torch.tensor([label for _, label in found])
-        own = self.own_part(labels, split) if folder == Path(self.root) else torch.arange(len(found))
+        own = torch.arange(len(found)) if is_whole else self.own_part(labels, split)
         files = [found[i][0] for i in own.tolist()]
         with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
             images = list(pool.map(lambda f: read_image(f, self.in_channels, self.image_size), files))
         return torch.stack(images), labels[own]
 
-    def _folder(self, split: str) -> Path:
-        folder = Path(self.root) / split
-        return folder if folder.is_dir() else Path(self.root)
+    def _folder(self, split: Literal["train", "test"]) -> tuple[Path, bool]:
+        """The folder of class folders that a split comes from, and whether all images in it are the split's."""
+        root = Path(self.root)
+        if self._is_split():
+            return (root / split, True) if (root / "test").is_dir() else (root / "train", False)
+        return root, False
+
+    def _is_split(self) -> bool:
+        root = Path(self.root)
+        # A folder of nothing but test images serves to test a trained model, whose checkpoint knows the classes.
+        parent = root / "test" if visible_folders(root) == ["test"] else root / "train"
+        has_folders = any(holds_images(parent / name) for name in visible_folders(parent))
+        return has_folders and not holds_images(parent, deep=False)
 
     def _find_classes(self) -> list[str]:
-        folder = self._folder("train")
-        names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        folder, is_whole = self._folder("train")
+        names = visible_folders(folder)
         if len(names) < 2:
             raise FileNotFoundError(
                 f"Expected at least two folders of images, one per class, under {folder}, "
                 f"but found {len(names)}. Name the right folder with `root`."
             )
+        train = folder / "train"
+        if set(names) <= _SPLIT_NAMES and any(holds_images(train / name) for name in visible_folders(train)):
+            raise ValueError(
+                f"Expected {train} to hold either images or one folder of images per class, but got both. Move the "
+                f"images out of {train}, or pass `class_names={names}` if these are the classes."
+            )
+        if is_whole:
+            self._refuse_new_classes(names)
         return names
+
+    def _refuse_new_classes(self, names: Sequence[str]) -> None:
+        train, test = Path(self.root) / "train", Path(self.root) / "test"
+        known = {*names, *visible_folders(train)}  # classes may be left out by `class_names`
+        new = [name for name in visible_folders(test) if name not in known and holds_images(test / name)]
+        if new:
+            raise ValueError(
+                f"Expected every class of {test} to be one of {train}, but got {', '.join(new)} in addition. Remove "
+                f"what no model can learn, or add the classes to {train}."
+            )
+
+
+def _checked_names(names: Sequence[str | int]) -> list[str]:
+    if isinstance(names, str) or any(isinstance(n, bool) or not isinstance(n, (str, Integral)) for n in names):
+        raise TypeError(
+            f"Expected `class_names` to be a list of names of folders, but got {names!r}. Write names in quotation "
+            "marks that YAML would read as something else, such as 'yes' or '1.5'."
+        )
+    checked = [str(name) for name in names]
+    if len(checked) < 2 or len(set(checked)) < len(checked):
+        raise ValueError(f"Expected `class_names` to be at least two different names, but got {checked}.")
+    return checked
