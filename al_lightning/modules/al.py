@@ -110,10 +110,7 @@ class ALModule(SupervisedModule):
 
     @property
     def active_depth(self) -> int:
-        """How many layers are trained and used, from the input upwards; may be raised between any two batches.
-
-        All L optimizers exist from the start. The number is part of the state dict.
-        """
+        """How many layers are trained and used; may be raised between any two batches. Part of the state dict."""
         return self.layers.active_depth
 
     @active_depth.setter
@@ -130,6 +127,10 @@ class ALModule(SupervisedModule):
             ValueError: if there is no such path.
         """
         return self.layers.path(self.path_length if path_length is None else path_length)
+
+    def network(self) -> LayerStack:
+        """All layers."""
+        return self.layers
 
     def path_index(self) -> int:
         """Index of the module's own path."""
@@ -188,7 +189,7 @@ class ALModule(SupervisedModule):
 
     def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Sum of all layers' losses, and the scores of every path."""
-        s, t = self.read_input(x), in_own_dtype(self.target.encode(y), self)
+        s, t = self.read_input(x), in_own_dtype(self.target.encode(y), self.layers)
         losses, scores = [], []
         for k, layer in enumerate(self.layers.active(), 1):
             s, t_next = layer.f(s), layer.g(t)
@@ -205,7 +206,7 @@ class ALModule(SupervisedModule):
         """One batch: every layer in turn computes, learns, and hands on what it computed before it learned."""
         x, y = self.read_batch(batch)
         place = batch_place(self, self.seed(), self.accumulate_grad_batches, batch_idx, len(y))
-        s, t, losses = self.read_input(x), in_own_dtype(self.target.encode(y), self), []
+        s, t, losses = self.read_input(x), in_own_dtype(self.target.encode(y), self.layers), []
         waiting: list[LayerUpdate] = []
         for update in self._updates():
             s, t, local = update.learn(s, t, place)

@@ -103,6 +103,10 @@ class SupervisedModule(RunModule):
         """The loss of a batch and the scores (B, width) of every inference path."""
 
     @abstractmethod
+    def network(self) -> nn.Module:
+        """What computes scores from inputs."""
+
+    @abstractmethod
     def path_index(self) -> int:
         """Which of the paths that ``evaluate`` returns is the module's own."""
 
@@ -216,7 +220,7 @@ class SupervisedModule(RunModule):
         """
         if self.input_check is not None:
             self.input_check(x)
-        return in_own_dtype(x, self)
+        return in_own_dtype(x, self.network())
 
     def check_finite(self, losses: Tensor, name: Callable[[int], str], y: Tensor, batch_idx: int) -> None:
         """Stop the run at the first loss that is infinite or NaN.

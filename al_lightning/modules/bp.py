@@ -77,6 +77,10 @@ class BPModule(SupervisedModule):
         scores = self(x)
         return self.target.loss(scores, y), [scores]
 
+    def network(self) -> nn.Module:
+        """The network."""
+        return self.net
+
     def path_index(self) -> int:
         """There is one path."""
         return 0

@@ -18,6 +18,14 @@ class InputCheck(Protocol):
         """Raise a ValueError if ``x`` cannot be read."""
 
 
+def _check_type(x: Tensor, what: str) -> None:
+    if not x.is_floating_point():
+        raise ValueError(
+            f"Expected {what} of a floating-point type, but got {x.dtype}. Scale and normalise them where the data are "
+            "made: `x.float() / 255`, minus the mean, by the standard deviation."
+        )
+
+
 class ImageCheck:
     """Images of one shape.
 
@@ -37,11 +45,7 @@ class ImageCheck:
         """
         got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         if isinstance(x, Tensor) and tuple(x.shape[1:]) == self.shape:
-            if not x.is_floating_point():
-                raise ValueError(
-                    f"Expected images of a floating-point type, but got {x.dtype}. Scale and normalise them where the "
-                    "data are made: `x.float() / 255`, minus the mean, by the standard deviation."
-                )
+            _check_type(x, "images")
             return
         channels, size, _ = self.shape
         raise ValueError(
@@ -67,8 +71,9 @@ class VectorCheck:
         Raises:
             ValueError: naming both shapes and the argument that sets them.
         """
-        got = tuple(x.shape) if isinstance(x, Tensor) else "tokens"
+        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         if isinstance(x, Tensor) and tuple(x.shape[1:]) == (self.in_features,):
+            _check_type(x, "vectors")
             return
         raise ValueError(
             f"Expected vectors of shape (B, {self.in_features}), because in_features={self.in_features}, but got "
