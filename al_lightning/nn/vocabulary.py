@@ -6,8 +6,10 @@ Token 0 is padding and token 1 an unknown word, everywhere. A vocabulary is a li
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -23,6 +25,8 @@ SPECIALS = ["<pad>", "<unk>"]
 MAX_WORDS = 30_000
 #: Standard deviation of new word vectors where no file says what scale they have.
 EMBEDDING_SCALE = 0.1
+#: How many lines of a file of word vectors decide its dimension.
+_FIRST_LINES = 100
 
 if TYPE_CHECKING:
     Vocabulary: TypeAlias = list[str]
@@ -105,6 +109,71 @@ class TextEncoder:
         return x
 
 
+def _is_header(line: bytes) -> bool:
+    """Whether a line is word2vec's ``count D``."""
+    fields = line.split()
+    return len(fields) == 2 and all(field.isdigit() for field in fields)
+
+
+def _dimension(line: bytes) -> int:
+    """How many numbers end a line, 0 if none; the first field is a word even if it looks like a number."""
+    numbers = 0
+    for field in reversed(line.split()[1:]):
+        try:
+            float(field)
+        except ValueError:
+            break
+        numbers += 1
+    return numbers
+
+
+def _check_dimension(lines: Sequence[bytes], path: str | Path, dim: int) -> None:
+    """Refuse a file most of whose first lines do not end with ``dim`` numbers.
+
+    Single lines do not decide: words may hold spaces and numbers ("1 / 2"), and lines may be damaged.
+    """
+    dimensions = [_dimension(line) for line in lines]
+    counts = Counter(d for d in dimensions if d > 0)
+    if not counts:
+        raise ValueError(
+            f"Expected lines of a word and {dim} numbers in {path}, but none of the first lines ends with numbers. "
+            "Take a UTF-8 file in GloVe's text format, and unpack it if it is an archive."
+        )
+    most = max(counts, key=counts.__getitem__)
+    if counts[dim] < counts[most]:
+        raise ValueError(
+            f"Expected vectors of {dim} numbers, as `embedding_dim` says, but line {dimensions.index(most) + 1} of "
+            f"{path} has {most}. Set `embedding_dim` to the file's dimension, or take another file."
+        )
+
+
+def _word_and_numbers(line: bytes, dim: int) -> tuple[bytes, list[bytes]]:
+    """The word of a line and the fields of its vector, of which only the first is known to be a number.
+
+    Reading all numbers of words that nobody wants would take minutes; the first one tells a short line apart from a
+    word with spaces.
+
+    Raises:
+        ValueError: with the reason, if there are too few fields or numbers, or several vectors.
+    """
+    word, *values = line.rsplit(None, dim)
+    if len(values) == dim - 1 and line[:1].isspace():
+        word, values = b"", [word, *values]  # a vector of the empty word, as some files have
+    if len(values) < dim:
+        raise ValueError(f"it has {len(values)}")
+    _numbers(values[:1])
+    if sum(_dimension(b"w " + part) for part in word.split()[1:]) >= max(dim / 2, 3):
+        raise ValueError("more stand before them, as if two lines had run together")
+    return word.strip(), values
+
+
+def _numbers(fields: Sequence[bytes]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    try:
+        return np.asarray(fields, np.float32)
+    except ValueError:
+        raise ValueError("some are none") from None
+
+
 class WordVectors(NamedTuple):
     """Rows for a vocabulary, (V, D) float32, and which words the file had, (V,) bool."""
 
@@ -119,8 +188,12 @@ def load_vectors(path: str | Path, vocabulary: Sequence[str], dim: int) -> WordV
     stand in memory. Words without a vector are drawn from a normal distribution with the mean standard deviation of
     the rest, from a seed of their own; the row of ``<pad>`` is zero.
 
+    The last D fields of a line are the vector and what stands before is the word, which may hold spaces, as some of
+    ``glove.840B.300d.txt`` do. Whether D is the dimension of the file is therefore decided by most of its first lines.
+
     Args:
-        path: file of lines ``word v_1 .. v_D``; a first line ``count D`` (word2vec's) is skipped.
+        path: file of lines ``word v_1 .. v_D``, separated by spaces or tabs; a first line ``count D`` (word2vec's) is
+            skipped, and so are a byte order mark and empty lines.
         vocabulary: list of words, specials first; row r is the vector of word r.
         dim: D.
 
@@ -129,7 +202,8 @@ def load_vectors(path: str | Path, vocabulary: Sequence[str], dim: int) -> WordV
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if a row has another dimension, no numbers, or the file was cut short.
+        ValueError: if the vectors have another dimension, a line is too short or holds no numbers, or the file was cut
+            short.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
@@ -141,30 +215,25 @@ def load_vectors(path: str | Path, vocabulary: Sequence[str], dim: int) -> WordV
     found = np.zeros(len(vocabulary), bool)
     line = b"\n"
     with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            values = line.rstrip(b"\r\n").rstrip(b" ").split(b" ")
-            if number == 1 and len(values) == 2:
+        first = list(islice(file, _FIRST_LINES))
+        if first:
+            first[0] = first[0].removeprefix(codecs.BOM_UTF8)
+        if first and _is_header(first[0]):
+            first[0] = b"\n"  # empty, so that lines keep their numbers
+        _check_dimension(first, path, dim)
+        for number, line in enumerate(chain(first, file), 1):
+            if line.isspace():
                 continue
-            if len(values) - 1 != dim:
+            try:
+                word, values = _word_and_numbers(line, dim)
+                row = wanted.get(word)
+                if row is not None and not found[row]:
+                    rows[row], found[row] = _numbers(values), True
+            except ValueError as error:
                 raise ValueError(
-                    f"Expected vectors of {dim} numbers, as `embedding_dim` says, but line {number} of {path} has "
-                    f"{len(values) - 1}. "
-                    + (
-                        "Set `embedding_dim` to the file's dimension, or take another file."
-                        if number <= 2
-                        else "The file is damaged or was cut short: fetch it again."
-                    )
-                )
-            row = wanted.get(values[0])
-            if row is not None and not found[row]:
-                try:
-                    rows[row] = np.asarray(values[1:], np.float32)
-                except ValueError:
-                    raise ValueError(
-                        f"Expected {dim} numbers after the word in line {number} of {path}, but some are none. "
-                        "The file is damaged: fetch it again."
-                    ) from None
-                found[row] = True
+                    f"Expected {dim} numbers after the word in line {number} of {path}, but {error}. "
+                    "The file is damaged or was cut short: fetch it again."
+                ) from None
     if not line.endswith(b"\n"):
         raise ValueError(
             f"Expected {path} to end with a line break, but its last line was cut in the middle. Fetch the file "
