@@ -23,19 +23,17 @@ def import_path(item: type | FunctionType | BuiltinFunctionType) -> str:
     """The path by which others import a class or function.
 
     Files of this package may move between versions, the names that it offers stay. What stands in the script that was
-    started is called ``__main__`` in this process only: others import it by the script's name.
+    started is called ``__main__`` in this process only: others import it by the script's name. What was typed into a
+    notebook stays ``__main__``, and can be found in that notebook alone.
 
     Raises:
-        NotPlainError: if nobody else can import it, because it stands inside a function or was typed into a notebook.
+        NotPlainError: if nobody can import it, because it stands inside a function.
     """
     name = item.__qualname__
     if "<" in name:  # <locals>, <lambda>
         raise NotPlainError(f"{name} stands inside a function")
     if item.__module__ == "__main__":
-        script = script_name()
-        if script is None:
-            raise NotPlainError(f"{name} was typed into a notebook or an interactive session")
-        return f"{script}.{name}"
+        return f"{script_name() or '__main__'}.{name}"
     if isinstance(item, BuiltinFunctionType) and vars(sys.modules[item.__module__]).get(item.__name__) is item:
         return f"{item.__module__}.{item.__name__}"  # torch.tanh is called _VariableFunctionsClass.tanh
     package, *rooms = item.__module__.split(".")

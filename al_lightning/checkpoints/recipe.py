@@ -131,6 +131,8 @@ class Recorded:
                 _parse(type(self), recipe, {})
             except ValueError as error:
                 reason = str(error)
+            if recipe["class_path"].startswith("__main__."):
+                reason = "it was typed into a notebook, which other processes cannot import. Put it into a file"
         if reason is None:
             return
         message = (

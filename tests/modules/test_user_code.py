@@ -272,6 +272,17 @@ def test_classes_in_the_script_that_trains(tmp_path: Path) -> None:
     assert "test_acc" in tested.stdout
 
 
+def test_a_class_of_a_notebook_is_rebuilt_there_and_said(trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    main_module = sys.modules["__main__"]
+    monkeypatch.setattr(main_module, "__spec__", None)
+    monkeypatch.delattr(main_module, "__file__", raising=False)
+    typed = type("Typed", (al.MLPAL,), {"__module__": "__main__", "__doc__": "A cell's class."})
+    monkeypatch.setattr(main_module, "Typed", typed, raising=False)
+    (said,) = train(typed(10, 1, 8, hidden_dims=[8]), trainer)
+    assert "it was typed into a notebook" in said
+    assert type(typed.load_from_checkpoint("a.ckpt")) is typed
+
+
 # ---------------------------------------------------------------------- loading
 
 

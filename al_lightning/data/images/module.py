@@ -76,7 +76,7 @@ class ImageDataModule(BaseDataModule[ImageBatch, ImageArrays]):
             the whole; all if None.
         channels_last: whether the channels of a pixel lie side by side in memory. Convolutions keep this layout and
             tensor cores read it without a copy; results differ by rounding only.
-        predict_from: a folder of image files to predict instead of the test split.
+        predict_from: an image file, or a folder of image files, to predict instead of the test split.
 
     Raises:
         ValueError: if an argument is out of its range.

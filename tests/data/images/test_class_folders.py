@@ -35,13 +35,17 @@ def pixels(data: ImageFolder, split: Any) -> list[int]:
     return sorted(data.dataset(split).images[:, 0, 0, 0].tolist())
 
 
-@pytest.mark.parametrize("names", [("plane", "train"), ("plane", "test", "train"), ("plane", "test"), ("test", "train")])
+@pytest.mark.parametrize(
+    "names", [("plane", "train"), ("plane", "test", "train"), ("plane", "test"), ("test", "train")]
+)
 def test_classes_called_train_and_test(names: tuple[str, ...], tmp_path: Path) -> None:
     data = build(folders(tmp_path, *names))
     assert data.class_names == list(names)
     assert sizes(data) == (8 * len(names), 2 * len(names))
     assert data.dataset("test").labels.tolist() == [k for k in range(len(names)) for _ in range(2)]
-    assert sorted(pixels(data, "train") + pixels(data, "test")) == [20 * k + i for k in range(len(names)) for i in range(N)]
+    assert sorted(pixels(data, "train") + pixels(data, "test")) == [
+        20 * k + i for k in range(len(names)) for i in range(N)
+    ]
 
 
 def test_a_class_called_train_with_images_and_folders(tmp_path: Path) -> None:
@@ -114,7 +118,9 @@ def test_nothing_but_test_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("parent", [".", "train"])
 def test_hidden_folders_and_files_are_no_classes(parent: str, tmp_path: Path) -> None:
     root = folders(tmp_path / ".data", f"{parent}/a", f"{parent}/b")
-    folders(root, f"{parent}/.ipynb_checkpoints", f"{parent}/__MACOSX", f"{parent}/a/.ipynb_checkpoints", "__MACOSX/train/a")
+    folders(
+        root, f"{parent}/.ipynb_checkpoints", f"{parent}/__MACOSX", f"{parent}/a/.ipynb_checkpoints", "__MACOSX/train/a"
+    )
     folders(root, f"{parent}/a/__MACOSX/deep")
     (root / parent / "a" / "._0.png").write_text("no image")
     data = build(root)

@@ -243,7 +243,9 @@ def test_decompression_bombs(limit: int, tmp_path: Path, monkeypatch: pytest.Mon
     """Above twice the limit Pillow raises an error, below it a warning, which is an error here."""
     path = save(tmp_path / "a.png", RAMP.astype(np.uint8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(ValueError, match=rf"^Expected an image of at most {limit} pixels, but .*a\.png has more .*Scale"):
+    with pytest.raises(
+        ValueError, match=rf"^Expected an image of at most {limit} pixels, but .*a\.png has more .*Scale"
+    ):
         read(path)
 
 
@@ -252,7 +254,14 @@ def test_decompression_bombs(limit: int, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_hidden_files_are_no_images(tmp_path: Path) -> None:
     root = tmp_path / ".cache" / "photos"  # folders above the named one do not matter
-    for name in ("b.png", "deep/a.PNG", "._b.png", ".ipynb_checkpoints/b.png", "__MACOSX/b.png", "deep/__MACOSX/x/._b.png"):
+    for name in (
+        "b.png",
+        "deep/a.PNG",
+        "._b.png",
+        ".ipynb_checkpoints/b.png",
+        "__MACOSX/b.png",
+        "deep/__MACOSX/x/._b.png",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         save(root / name, RAMP.astype(np.uint8))
     (root / "folder.png").mkdir()
