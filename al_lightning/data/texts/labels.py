@@ -16,7 +16,7 @@ def label_text(value: object) -> str | None:
     """A label as it stands in a file, as a string.
 
     Returns:
-        The string; None if there is no label.
+        The string; None if there is no label, or nothing but white space.
 
     Raises:
         TypeError: for what is no single value, such as a list.
@@ -25,7 +25,9 @@ def label_text(value: object) -> str | None:
         >>> [label_text(v) for v in (3, 2.0, True, "NA", None)]
         ['3', '2.0', 'True', 'NA', None]
     """
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, str) and not value.strip():
         return None
     if isinstance(value, (str, bool, int, float, Decimal, datetime.date, datetime.time, datetime.timedelta)):
         return str(value)
@@ -46,7 +48,8 @@ def sorted_names(labels: Iterable[str]) -> list[str]:
 def class_number(label: str, class_names: Sequence[str]) -> int | None:
     """The class that a label names.
 
-    Names decide. Only where no name looks like a number may labels be the numbers of the classes, from 0.
+    Names decide. Only where no name looks like a number may labels be the numbers of the classes, from 0, with or
+    without white space around them.
 
     Returns:
         The number of the class; None if there is no such class.
@@ -57,7 +60,7 @@ def class_number(label: str, class_names: Sequence[str]) -> int | None:
     """
     if label in class_names:
         return list(class_names).index(label)
-    number = _INTEGER.fullmatch(label)
+    number = _INTEGER.fullmatch(label.strip())
     if number is None or any(_NUMBER.fullmatch(name) for name in class_names):
         return None
     return int(number.group(1)) if int(number.group(1)) < len(class_names) else None

@@ -16,7 +16,8 @@ from al_lightning.data.base import BaseDataModule, Split
 from al_lightning.data.options import DataOptions
 from al_lightning.data.texts.encoded import EncodedTexts, TextBatch
 from al_lightning.data.texts.labels import class_number
-from al_lightning.data.texts.rows import READABLE, Rows, RowSource, read_lines, read_rows, split_files
+from al_lightning.data.texts.places import READABLE
+from al_lightning.data.texts.rows import Rows, RowSource, read_lines, read_rows, split_files
 from al_lightning.data.texts.token_cache import TokenArrays, cached_tokens, tokenize_rows
 from al_lightning.nn import vocabulary as text
 from al_lightning.nn.sequence import Tokens

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from al_lightning.data.texts.csv_files import check_columns, read_csv, undecodable_line
 from al_lightning.data.texts.labels import label_text
-
-#: Endings of files that can be read.
-READABLE = (".parquet", ".csv")
+from al_lightning.data.texts.places import READABLE, closest, how_to_fill
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,14 @@ def read_rows(source: RowSource) -> Rows:
 
     Raises:
         FileNotFoundError: if there is no local file and the Hub does not answer.
-        ValueError: if a column is missing, a label is missing or no single value, or a file cannot be read.
+        ValueError: if there are no rows, a column is missing, a label is missing or no single value, or a file cannot
+            be read.
     """
     wanted = [*source.text_columns, *([source.label_column] if source.label_column is not None else [])]
     columns, names = _read_columns(source, wanted)
     texts = _texts(source, columns)
+    if not texts:
+        raise ValueError(f"Expected at least one row in {_where(source)}, but there is none. Write the file again.")
     values = columns[source.label_column] if source.label_column is not None else [0] * len(texts)
     return Rows(texts, _labels(source, values, names), names, sum(not t for t in texts))
 
@@ -93,14 +96,33 @@ def _read_columns(source: RowSource, wanted: Sequence[str]) -> tuple[dict[str, l
     if len(endings) > 1:
         raise ValueError(f"Expected files of one kind in {source.folder}, but got csv and parquet. Keep one of them.")
     if endings == {".csv"}:
-        parts = [read_csv(file, list(dict.fromkeys(wanted)), source.encoding) for file in source.files]
+        unique = list(dict.fromkeys(wanted))
+        parts = [read_csv(file, unique, source.encoding, _remedy(source)) for file in source.files]
         return {name: [value for part in parts for value in part[name]] for name in wanted}, None
     with _open(source) as dataset:
-        check_columns(dataset.column_names, wanted, f"the {source.split} split of {source.name}")
-        columns = {name: dataset.data.column(name).to_pylist() for name in wanted}
+        check_columns(dataset.column_names, wanted, _where(source), _remedy(source))
+        columns = {name: _values(dataset.data.column(name)) for name in wanted}
         feature = None if source.label_column is None else dataset.features[source.label_column]
         names = getattr(feature, "names", None)
     return columns, None if names is None else list(names)
+
+
+def _where(source: RowSource) -> str:
+    return source.name if source.label_column is None else f"the {source.split} split of {source.name}"
+
+
+def _remedy(source: RowSource) -> str:
+    if source.label_column is not None:
+        return "Set `text_columns` and `label_column`."
+    return "Name the columns as in the training data, or write one text per line into a .txt file."
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """Python values; numbers of less than double precision as few digits write them: 0.1, not 0.10000000149011612."""
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_floating(column.type) and column.type.bit_width < 64:
+        return [float(str(number)) for number in column.to_numpy()]
+    return values
 
 
 def _texts(source: RowSource, columns: dict[str, list[Any]]) -> list[str]:
@@ -140,7 +162,7 @@ def _open(source: RowSource) -> Iterator[Any]:
     import datasets  # here, because it takes a second and is not needed once the tokens are cached
 
     if not source.files and source.hub is None:
-        raise FileNotFoundError(_how_to_fill(source, "and no set of the Hub is named"))
+        raise FileNotFoundError(how_to_fill(source.split, source.folder, None, ""))
     with tempfile.TemporaryDirectory() as scratch:
         shown = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
@@ -153,7 +175,7 @@ def _open(source: RowSource) -> Iterator[Any]:
         except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
             if not source.files:
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                raise FileNotFoundError(_how_to_fill(source, f"and the Hub did not answer ({reason})")) from error
+                raise FileNotFoundError(how_to_fill(source.split, source.folder, source.hub, reason)) from error
             innermost: BaseException = error
             while innermost.__cause__ is not None:
                 innermost = innermost.__cause__
@@ -167,14 +189,6 @@ def _open(source: RowSource) -> Iterator[Any]:
         yield dataset
 
 
-def _how_to_fill(source: RowSource, reason: str) -> str:
-    hub = f"https://huggingface.co/datasets/{source.hub}" if source.hub else "the set's home page"
-    return (
-        f"Expected {source.split}-*.parquet or {source.split}.csv in {source.folder}, but there is none, {reason}. "
-        f"Fetch the files of {source.hub or source.name} from {hub} there, or set `root`."
-    )
-
-
 def read_lines(file: Path) -> list[str]:
     """Read a UTF-8 file with one text per line.
 
@@ -184,7 +198,8 @@ def read_lines(file: Path) -> list[str]:
     """
     if not file.is_file():
         raise FileNotFoundError(
-            f"Expected a text file with one text per line at {file}, but there is none. Set `predict_from` to one."
+            f"Expected a text file with one text per line, a csv or a parquet file at {file}, but there is none."
+            f"{closest([file])} Correct `predict_from`."
         )
     try:
         lines: Sequence[str] = file.read_text(encoding="utf-8-sig").split("\n")

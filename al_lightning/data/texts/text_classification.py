@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from typing_extensions import Unpack
 
 from al_lightning.data.texts.labels import sorted_names
 from al_lightning.data.texts.module import TextDataModule, TextOptions
-from al_lightning.data.texts.places import find_source
-from al_lightning.data.texts.rows import READABLE, RowSource, split_files
+from al_lightning.data.texts.places import READABLE, find_source, missing
+from al_lightning.data.texts.rows import RowSource, split_files
 from al_lightning.data.texts.token_cache import TokenArrays
 
 
@@ -41,6 +40,7 @@ class TextClassification(TextDataModule):
 
     Raises:
         FileNotFoundError: if the source is not found.
+        TypeError: if ``text_columns`` is one text.
         ValueError: if an argument or the source is not as expected.
     """
 
@@ -63,12 +63,15 @@ class TextClassification(TextDataModule):
         **options: Unpack[TextOptions],
     ) -> None:
         super().__init__(root, batch_size, val_fraction, num_workers, seed, max_length=max_length, **options)
+        if isinstance(text_columns, str):
+            raise TypeError(f"Expected `text_columns` to be a list of names, but got {text_columns!r}. Write a list.")
         if not text_columns:
             raise ValueError("Expected `text_columns` to name at least one column, but got none.")
         if not 0 < test_fraction < 1:
             raise ValueError(f"Expected `test_fraction` to be in (0, 1), but got {test_fraction}.")
+        self._source = source
         self._path, on_hub = find_source(root, source)
-        self.folder = Path(source).name
+        self.folder = self._path.name or self._path.resolve().name
         self.hub = source if on_hub else None
         self.text_columns = tuple(text_columns)
         self.label_column = label_column
@@ -84,7 +87,14 @@ class TextClassification(TextDataModule):
         self.record(class_names=self.class_names)  # so that predicting needs no training text
 
     def source(self, split: str) -> RowSource:
-        """Where the rows of a split are: the file itself, a folder, or the Hub."""
+        """Where the rows of a split are: the file itself, a folder, or the Hub.
+
+        Raises:
+            FileNotFoundError: if the source is written like a path, and nothing is there.
+        """
+        if self.hub is None and not self._path.exists():
+            # Not in the constructor: a checkpoint predicts other texts when the training texts are gone.
+            raise FileNotFoundError(missing(self.root, self._source))
         files = (self._path,) if self._path.is_file() else split_files(self._path, split)
         return dataclasses.replace(super().source(split), files=files, folder=self._path)
 

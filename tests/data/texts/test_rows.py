@@ -62,5 +62,7 @@ def test_without_network_and_files(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         IMDB().dataset("train")
     Path("empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="no set of the Hub is named"):
+    with pytest.raises(
+        FileNotFoundError, match="there is none. Name the file of this split so, or name one file as the source"
+    ):
         TextClassification(source="empty")

@@ -88,6 +88,9 @@ def test_names_for_numbers_and_names_as_numbers() -> None:
     data = TextClassification(source="mine.csv", class_names=["bad", "good"])
     assert data.dataset("train").labels.tolist() == [0, 1] * 20
     assert TextClassification(source="mine.csv", class_names=[1, 0]).dataset("train").labels.tolist() == [1, 0] * 20  # type: ignore[list-item]
+    rows("spaced.csv", [" 0", " 1 "] * 20)
+    spaced = TextClassification(source="spaced.csv", class_names=["bad", "good"])
+    assert spaced.dataset("train").labels.tolist() == [0, 1] * 20
     with pytest.raises(
         ValueError, match="Expected labels among 1, 2 .*, but row 0 of the train split of mine.csv has 0"
     ):
@@ -115,6 +118,7 @@ def parquet(path: str, labels: pa.Array) -> None:
         (pa.array([Decimal("1.50"), Decimal("0.25")] * 10), ["0.25", "1.50"]),
         (pa.array([True, False] * 10), ["False", "True"]),
         (pa.array([2.0, 10.0] * 10), ["2.0", "10.0"]),
+        (pa.array([0.1, 0.25] * 10, pa.float32()), ["0.1", "0.25"]),
         (pa.array([10, 9, 2, 7] * 5, pa.uint8()), ["2", "7", "9", "10"]),
         (pa.array(["b", "a"] * 10).dictionary_encode(), ["a", "b"]),
         (pa.array(["b", "a"] * 10, pa.large_string()), ["a", "b"]),
@@ -124,7 +128,14 @@ def test_parquet_labels_of_any_single_value(labels: pa.Array, names: list[str]) 
     parquet("mine.parquet", labels)
     data = TextClassification(source="mine.parquet", val_fraction=0)
     assert data.class_names == names
-    assert named(data, "train") == [str(v) for v in labels.to_pylist()]
+    assert named(data, "train") == [str(round(v, 5) if isinstance(v, float) else v) for v in labels.to_pylist()]
+
+
+@pytest.mark.parametrize("label", [None, "", " ", float("nan")])
+def test_rows_without_a_label_are_refused(label: Any) -> None:
+    parquet("mine.parquet", pa.array([1.5 if isinstance(label, float) else "a", label]))
+    with pytest.raises(ValueError, match="Expected a label in every row, but row 1 of the train split"):
+        TextClassification(source="mine.parquet")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +181,7 @@ def test_two_splits_may_number_the_same_names_differently() -> None:
         ),
         ("text,text,label\na,b,x\n", "each column of mine.csv once, but 'text' stands there twice"),
         ("", "Expected mine.csv to begin with the names of its columns, but it is empty"),
-        ("text,label\n", "Expected 2 to 1000 different labels in column 'label' of mine.csv, but got 0"),
+        ("text,label\n", "Expected at least one row in the train split of mine.csv, but there is none"),
         ("text,label\na,\n", "Expected a label in every row, but row 0"),
     ],
 )
@@ -217,9 +228,42 @@ def test_predicting_the_texts_of_a_csv_file(imdb: None) -> None:
     with open("predictions.csv", newline="") as file:
         assert [row["sample"] for row in csv.DictReader(file)] == ["a good film, really", "bad"]
     Path("other.csv").write_text("words\na\n")
-    with pytest.raises(ValueError, match="Expected columns text in .*other.csv, but 'text' is not among words"):
+    with pytest.raises(
+        ValueError, match="Expected columns text in .*other.csv, .* not among words. Name the columns as"
+    ):
+        IMDB(predict_from="other.csv").indices("predict")
+    Path("other.csv").write_text("text\n")
+    with pytest.raises(ValueError, match="Expected at least one row in other.csv, but there is none"):
         IMDB(predict_from="other.csv").indices("predict")
     with open("new.parquet", "wb") as file:
         pq.write_table(pa.table({"text": ["good", "bad"]}), file)
     assert IMDB(predict_from="new.parquet").dataset("predict").labels.tolist() == [0, 0]
     assert torch.equal(IMDB(predict_from="new.csv").indices("predict"), torch.arange(2))
+
+
+def test_predicting_after_the_training_texts_are_gone() -> None:
+    """Classes and vocabulary travel in the checkpoint, and so do names that look like something else."""
+    names = ["null", "no", "001", "1", "NA", "1.0"]
+    rows("mine/train.csv", names * 20)
+    Path("new.csv").write_text('id,text\n7,"word3, and more"\n')
+    quiet = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+    fitted = main(["fit", "--model", "LSTMBP", "--model.embedding_dim", "4", "--model.hidden_dims", "[3]", *quiet,
+                   "--data", "TextClassification", "--data.source", "mine/train.csv", "--trainer.max_epochs", "1"])  # fmt: skip
+    path = fitted.trainer.checkpoint_callback.last_model_path
+    Path("mine").rename("gone")
+    main(["predict", "--ckpt_path", path, "--data.predict_from", "new.csv", *quiet])
+    with open("predictions.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["sample"] == "word3, and more"
+    assert row["class"] in names
+    data = TextClassification.load_from_checkpoint(path)
+    assert data.class_names == sorted_names(names)
+    with pytest.raises(
+        FileNotFoundError, match="file or folder, but there is none at data/mine/train.csv or mine/train"
+    ):
+        data.dataset("train")
+
+
+def test_text_columns_are_a_list() -> None:
+    with pytest.raises(TypeError, match="`text_columns` to be a list of names, but got 'text'"):
+        TextClassification(source="mine.csv", text_columns="text")
