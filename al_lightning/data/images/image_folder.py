@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from numbers import Integral
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from al_lightning.data.class_names import ClassNames, checked_names
 from al_lightning.data.images.files import holds_images, image_files, read_image, visible_folders
 from al_lightning.data.images.module import DEFAULT_SIZE, ImageDataModule, ImageOptions
 
@@ -67,7 +67,7 @@ class ImageFolder(ImageDataModule):
         test_fraction: float = 0.2,
         mean: Sequence[float] = (0.5,),
         std: Sequence[float] = (0.5,),
-        class_names: Sequence[str | int] | None = None,
+        class_names: ClassNames | None = None,
         **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(
@@ -85,7 +85,7 @@ class ImageFolder(ImageDataModule):
         self.in_channels = in_channels
         self.test_fraction = test_fraction
         self.mean, self.std = tuple(mean), tuple(std)
-        names = self._find_classes() if class_names is None else _checked_names(class_names)
+        names = self._find_classes() if class_names is None else checked_names(class_names)
         self.class_names = names
         self.num_classes = len(names)
         self.record(class_names=names)  # so that predicting needs no training images
@@ -152,15 +152,3 @@ class ImageFolder(ImageDataModule):
                 f"Expected every class of {test} to be one of {train}, but got {', '.join(new)} in addition. Remove "
                 f"what no model can learn, or add the classes to {train}."
             )
-
-
-def _checked_names(names: Sequence[str | int]) -> list[str]:
-    if isinstance(names, str) or any(isinstance(n, bool) or not isinstance(n, (str, Integral)) for n in names):
-        raise TypeError(
-            f"Expected `class_names` to be a list of names of folders, but got {names!r}. Write names in quotation "
-            "marks that YAML would read as something else, such as 'yes' or '1.5'."
-        )
-    checked = [str(name) for name in names]
-    if len(checked) < 2 or len(set(checked)) < len(checked):
-        raise ValueError(f"Expected `class_names` to be at least two different names, but got {checked}.")
-    return checked

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from typing_extensions import Unpack
 
+from al_lightning.data.class_names import ClassNames, checked_names
 from al_lightning.data.texts.labels import sorted_names
 from al_lightning.data.texts.module import TextDataModule, TextOptions
 from al_lightning.data.texts.places import READABLE, find_source, missing
@@ -31,16 +32,17 @@ class TextClassification(TextDataModule):
         test_split: name of the split to test on; if None, and for a single file, ``test_fraction`` of the training
             rows.
         test_fraction: share of the rows that is the test split where there is none; always the same rows.
-        class_names: the labels in the order of the classes; or other names, none of them a number, where labels are
-            the numbers of the classes from 0. If None, the names that come with the source, or else all labels of the
-            training rows, sorted: by size if all are numbers, else as text.
+        class_names: the labels (strings, or integers that become strings) in the order of the classes; or other
+            names, none of them a number, where labels are the numbers of the classes from 0. If None, the names that
+            come with the source, or else all labels of the training rows, sorted: by size if all are numbers, else as
+            text.
         encoding: of csv files.
         max_length: largest number of tokens of a text; the rest is cut off.
         options: see :class:`~al_lightning.data.TextDataModule`.
 
     Raises:
         FileNotFoundError: if the source is not found.
-        TypeError: if ``text_columns`` is one text.
+        TypeError: if ``text_columns`` or ``class_names`` are no lists of names.
         ValueError: if an argument or the source is not as expected.
     """
 
@@ -57,7 +59,7 @@ class TextClassification(TextDataModule):
         label_column: str = "label",
         test_split: str | None = "test",
         test_fraction: float = 0.2,
-        class_names: list[str] | None = None,
+        class_names: ClassNames | None = None,
         encoding: str = "utf-8",
         max_length: int = 500,
         **options: Unpack[TextOptions],
@@ -82,7 +84,7 @@ class TextClassification(TextDataModule):
             raise ValueError(
                 f"Expected `source` to be one of {', '.join(READABLE)}, but got {source}. Write it as one of these."
             )
-        self.class_names = [str(name) for name in class_names or self._find_classes()]
+        self.class_names = self._find_classes() if class_names is None else checked_names(class_names)
         self.num_classes = len(self.class_names)
         self.record(class_names=self.class_names)  # so that predicting needs no training text
 

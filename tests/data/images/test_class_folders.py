@@ -147,7 +147,7 @@ def test_numbers_as_class_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "error", "message"),
     [
-        ("ab", TypeError, "`class_names` to be a list of names of folders, but got 'ab'"),
+        ("ab", TypeError, "`class_names` to be a list of names, but got 'ab'"),
         ([True, False], TypeError, r"but got \[True, False\]. Write names in quotation marks"),
         ([1.5, 2.5], TypeError, r"but got \[1.5, 2.5\]"),
         (["0", 0], ValueError, r"at least two different names, but got \['0', '0'\]"),

@@ -87,7 +87,7 @@ def test_names_for_numbers_and_names_as_numbers() -> None:
     rows("mine.csv", [0, 1] * 20)
     data = TextClassification(source="mine.csv", class_names=["bad", "good"])
     assert data.dataset("train").labels.tolist() == [0, 1] * 20
-    assert TextClassification(source="mine.csv", class_names=[1, 0]).dataset("train").labels.tolist() == [1, 0] * 20  # type: ignore[list-item]
+    assert TextClassification(source="mine.csv", class_names=[1, 0]).dataset("train").labels.tolist() == [1, 0] * 20
     rows("spaced.csv", [" 0", " 1 "] * 20)
     spaced = TextClassification(source="spaced.csv", class_names=["bad", "good"])
     assert spaced.dataset("train").labels.tolist() == [0, 1] * 20
