@@ -210,11 +210,14 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         labels = np.array([-1 if number is None else number for number in classes], np.int64)[arrays.labels]
         wrong = np.flatnonzero(labels < 0)
         if len(wrong):
-            row = int(wrong[0])
+            row, names = int(wrong[0]), self.class_names
+            label = self.spelled_labels(arrays)[arrays.labels[row]]
+            numbers = f", or 0 to {len(names) - 1}" if "0" not in names and class_number("0", names) == 0 else ""
+            spelt = label.lstrip("0") in {name.lstrip("0") for name in names}
             raise ValueError(
-                f"Expected labels among {', '.join(self.class_names[:20])} (or else their numbers), but row {row} of "
-                f"the {split} split of {self.folder} has {self.spelled_labels(arrays)[arrays.labels[row]]}. Correct "
-                "the row, or set `class_names`."
+                f"Expected labels among {', '.join(names[:20])}{numbers}, but row {row} of the {split} split of "
+                f"{self.folder} has {label!r}. Correct the row, or set `class_names`"
+                f"{', with names such as 001 in quotation marks.' if spelt else '.'}"
             )
         return torch.from_numpy(labels)
 

@@ -32,7 +32,7 @@ def broken(kind: str) -> None:
     ("kind", "message"),
     [
         ("column", "Expected columns text, label in the train split of imdb, but 'text' is not among review, label"),
-        ("label", r"Expected labels among negative, positive \(or .*, but row 7 of the train split of imdb has 5"),
+        ("label", "Expected labels among negative, positive, or 0 to 1, but row 7 of the train split of imdb has '5'"),
         ("no label", "Expected a label in every row, but row 6 of the train split"),
         ("numbers", "Expected texts in column 'text' of imdb, but row 0 .* holds 0"),
         ("cut", "Expected readable files, but data/imdb/train-.* cannot be read"),

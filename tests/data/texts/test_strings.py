@@ -92,9 +92,13 @@ def test_names_for_numbers_and_names_as_numbers() -> None:
     spaced = TextClassification(source="spaced.csv", class_names=["bad", "good"])
     assert spaced.dataset("train").labels.tolist() == [0, 1] * 20
     with pytest.raises(
-        ValueError, match="Expected labels among 1, 2 .*, but row 0 of the train split of mine.csv has 0"
+        ValueError,
+        match="Expected labels among 1, 2, but row 0 of the train split of mine.csv has '0'. Correct the row",
     ):
         TextClassification(source="mine.csv", class_names=["1", "2"]).dataset("train")
+    rows("padded.csv", ["001", "010"] * 20)
+    with pytest.raises(ValueError, match="among 1, 8, but row 0 .* has '001'.* names such as 001 in quotation marks"):
+        TextClassification(source="padded.csv", class_names=[1, 8]).dataset("train")  # what YAML reads in [001, 010]
 
 
 @given(st.lists(st.text(min_size=1), min_size=2, unique=True))
