@@ -29,8 +29,11 @@ def flag(args: Sequence[str], *names: str) -> str | None:
 def asked_checkpoint(args: Sequence[str]) -> str | None:
     """The checkpoint that ``--ckpt_path`` or ``ckpt_path:`` of a configuration names; what comes later counts.
 
+    The configuration that a run saves says ``ckpt_path: null``, which means that it names none: it takes back no path
+    that was typed.
+
     Returns:
-        A path; None without one, for ``null``, and for what only a Trainer finds, such as ``best``.
+        What was asked for; None without it, and for a ``null`` that was typed.
     """
     path: object = None
     for position in range(len(args)):
@@ -39,10 +42,13 @@ def asked_checkpoint(args: Sequence[str]) -> str | None:
             path = value
         elif name in CONFIG_FLAGS and Path(value).is_file():
             content = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
-            path = content.get("ckpt_path", path) if isinstance(content, dict) else path
-    if path in (None, "", "null", "None", "best", "last", "hpc") or str(path).startswith("registry"):
-        return None
-    return str(path)
+            path = (content.get("ckpt_path") or path) if isinstance(content, dict) else path
+    return None if path in (None, "", "null", "None") else str(path)
+
+
+def _is_file(path: str) -> bool:
+    """Whether a checkpoint is one to be read now, and not what only a Trainer finds, such as ``best``."""
+    return path not in ("best", "last", "hpc") and not path.startswith("registry")
 
 
 def _parted(args: Sequence[str], position: int) -> tuple[str, str]:
@@ -56,10 +62,10 @@ def checkpoint_recipes(args: Sequence[str], path: str | None, weights_only: bool
 
     Args:
         args: of the command; they may name what the checkpoint cannot.
-        path: of the checkpoint; nothing is read if None.
+        path: of the checkpoint; nothing is read if None, or if only a Trainer can find it.
         weights_only: whether to read plain types only.
     """
-    if path is None:
+    if path is None or not _is_file(path):
         return {}
     entry = read_checkpoint(path, weights_only=weights_only).get("al_lightning", {})
     recipes = {key: entry[key] for key in ("model", "data") if entry.get(key) is not None}

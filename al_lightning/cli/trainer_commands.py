@@ -62,6 +62,8 @@ def run(command: str, args: Sequence[str]) -> CLI:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertising)
     rest = _find_configs(args)
     path = asked_checkpoint(rest)
+    if path is not None:
+        rest += ["--ckpt_path", path]  # behind every configuration, whose null would take it back
     recipes = checkpoint_recipes(rest, path, flag(rest, "--weights_only") not in ("false", "False"))
     with tempfile.TemporaryDirectory() as folder:
         if recipes:  # read first, so that the checkpoint fills in what nobody typed

@@ -95,7 +95,8 @@ def test_a_checkpoint_in_a_configuration(best: str) -> None:
         (["--ckpt_path=a"], "a"),
         (["--ckpt_path", "null"], None),
         (["--ckpt_path=null"], None),
-        (["--ckpt_path", "best"], None),
+        (["--ckpt_path", "best"], "best"),
+        (["--ckpt_path", "a", "--config", "null.yaml"], "a"),
         (["--config", "b.yaml"], "b"),
         (["-c", "b.yaml", "--ckpt_path", "a"], "a"),
         (["--ckpt_path", "a", "--config=b.yaml"], "b"),
@@ -105,7 +106,18 @@ def test_a_checkpoint_in_a_configuration(best: str) -> None:
 )
 def test_which_checkpoint_is_asked_for(args: list[str], path: str | None) -> None:
     Path("b.yaml").write_text("ckpt_path: b\n")
+    Path("null.yaml").write_text("ckpt_path: null\n")
     assert asked_checkpoint(args) == path
+
+
+@pytest.mark.parametrize("config_last", [True, False])
+def test_the_configuration_that_a_run_saved_takes_no_checkpoint_back(best: str, config_last: bool) -> None:
+    """It says `ckpt_path: null`; tested would be weights that were never trained."""
+    arguments = [["--ckpt_path", best], ["--config", "lightning_logs/version_0/config.yaml"]]
+    both = arguments if config_last else arguments[::-1]
+    cli = main(["test", *both[0], *both[1], "--trainer.logger", "false"])
+    saved = torch.load(best, weights_only=True)["state_dict"]
+    assert all(torch.equal(value, saved[key]) for key, value in cli.model.state_dict().items())
 
 
 def test_no_checkpoint_is_none(capsys: pytest.CaptureFixture[str]) -> None:
