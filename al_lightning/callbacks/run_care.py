@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from al_lightning.checkpoints.contents import describe_arguments
@@ -22,7 +23,7 @@ from al_lightning.training.schedules import Interval, step_schedules
 class Seeded(Protocol):
     """A module whose layers draw random numbers from streams of a run's seed."""
 
-    def seed(self) -> int:
+    def choose_run_seed(self) -> int:
         """The run's seed, chosen now if it was not yet; all processes ask together."""
 
 
@@ -91,7 +92,7 @@ class RunCare(Callback):
         """Fix the run's seed; say so if its checkpoints cannot be rebuilt."""
         self._no_gpu.start()
         if isinstance(pl_module, Seeded):
-            pl_module.seed()
+            pl_module.choose_run_seed()
         for recorded in (pl_module, recorded_data(trainer)):
             if isinstance(recorded, Recorded):
                 recorded.tell_what_is_lost()
@@ -127,8 +128,17 @@ class RunCare(Callback):
         if self._remembered is None or not calibrates(trainer) or not isinstance(pl_module, Calibrated):
             return
         if pl_module.calibration.remembered() == self._remembered:
-            with trainer.precision_plugin.forward_context():
-                pl_module.remember_scores(batch)
+            try:
+                with trainer.precision_plugin.forward_context():
+                    pl_module.remember_scores(batch)
+            except Exception as error:  # of any kind: only the user's own step may know how to read its batches
+                rank_zero_warn(
+                    f"The probabilities of {type(pl_module).__name__} are not calibrated: its own `validation_step` "
+                    f"validates batches that the network itself cannot read ({error}). Call "
+                    "`self.calibration.update(self.forward_paths(x), y)` there."
+                )
+                self._remembered = None
+                return
         self._remembered = pl_module.calibration.remembered()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -67,7 +67,7 @@ def make_plain(checkpoint: dict[str, Any]) -> None:
 def _python_numbers(value: Any) -> Any:
     """A value without numpy's scalars, changed in place where it is a dictionary or list."""
     if isinstance(value, np.generic):
-        return value.item()
+        return value.item()  # of a long double, the same again
     if isinstance(value, dict):
         for key, item in value.items():
             value[key] = _python_numbers(item)
@@ -220,7 +220,8 @@ def rebuild(
     strictly = bool(getattr(module, "strict_loading", True)) if strict is None else strict
     check_checkpoint(module, checkpoint, strictly)
     module.load_state_dict(checkpoint["state_dict"], strict=strictly)
-    return module.to(next(iter(checkpoint["state_dict"].values())).device)
+    devices = (value.device for value in checkpoint["state_dict"].values() if isinstance(value, torch.Tensor))
+    return module.to(next(devices, torch.device("cpu")))
 
 
 def rebuild_data(cls: type[Data], checkpoint: dict[str, Any], path: str, overrides: dict[str, Any]) -> Data:

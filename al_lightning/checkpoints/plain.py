@@ -74,7 +74,7 @@ def plain(value: object) -> Any:
     Raises:
         NotPlainError: for anything else.
     """
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and not isinstance(value.item(), np.generic):
         return plain(value.item())
     if isinstance(value, Enum):
         return value.name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from enum import Enum
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, ClassVar, TypeAlias
@@ -58,6 +59,14 @@ class Recorded:
                 arguments.update(arguments.pop(name, {}))
             elif parameter.kind is inspect.Parameter.VAR_POSITIONAL and not arguments.get(name):
                 arguments.pop(name, None)
+        declared = inspect.signature(cls.__init__).parameters
+        for name, value in arguments.items():
+            if (
+                isinstance(value, Enum)
+                and isinstance(value, (str, int))
+                and not _names(declared.get(name), type(value))
+            ):
+                arguments[name] = value.value  # for a constructor that wants a string or a number
         object.__setattr__(self, "_arguments", arguments)
         object.__setattr__(self, "_recipe", None)
         return self
@@ -158,6 +167,11 @@ def _obstacle(name: str, value: object, parameter: inspect.Parameter | None) -> 
     if untyped and not same:
         return f"its argument `{name}` has no type, so that nobody knows what to make of {simple!r}. Annotate it"
     return None
+
+
+def _names(parameter: inspect.Parameter | None, kind: type) -> bool:
+    """Whether a parameter's annotation names a class."""
+    return parameter is not None and kind.__name__ in str(parameter.annotation)
 
 
 def _made_by_hand(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -41,8 +42,9 @@ def asked_checkpoint(args: Sequence[str]) -> str | None:
         if name == "--ckpt_path":
             path = value
         elif name in CONFIG_FLAGS and Path(value).is_file():
-            content = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
-            path = (content.get("ckpt_path") or path) if isinstance(content, dict) else path
+            with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError):  # the parser will say what is wrong with it
+                content = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
+                path = (content.get("ckpt_path") or path) if isinstance(content, dict) else path
     return None if path in (None, "", "null", "None") else str(path)
 
 

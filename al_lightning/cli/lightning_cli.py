@@ -62,7 +62,7 @@ def _told(cli: LightningCLI, name: str) -> Callable[[pl.LightningDataModule], An
             typed = kept
         if name == "num_classes" and typed is None and model.init_args.get("target") is None:
             _find_classes(data, model.class_path)
-        known = getattr(data, name, None)
+        known = _says(data, name)
         if known is None:
             return typed
         if typed not in (None, known, default, kept):
@@ -75,13 +75,21 @@ def _told(cli: LightningCLI, name: str) -> Callable[[pl.LightningDataModule], An
     return told
 
 
+def _says(data: pl.LightningDataModule, name: str) -> Any:
+    """An attribute of the data; None while a property of a user's own cannot be computed, as before ``setup``."""
+    try:
+        return getattr(data, name, None)
+    except TypeError:  # such as `len(None)`
+        return None
+
+
 def _find_classes(data: pl.LightningDataModule, model: str) -> None:
     """Let data that count their classes in ``setup`` do so before the model is built.
 
     Raises:
         ValueError: if a model wants the number of classes, and nobody says it.
     """
-    if "num_classes" not in argument_names(model) or getattr(data, "num_classes", None) is not None:
+    if "num_classes" not in argument_names(model) or _says(data, "num_classes") is not None:
         return
     reason = "has no `num_classes`"
     try:
@@ -90,7 +98,7 @@ def _find_classes(data: pl.LightningDataModule, model: str) -> None:
         data.setup("fit")
     except Exception as error:  # a user's code, which may want a Trainer that there is not yet
         reason = f"has no `num_classes` before its `setup`, which cannot run without a Trainer ({error!r})"
-    if getattr(data, "num_classes", None) is None:
+    if _says(data, "num_classes") is None:
         raise ValueError(
             f"Expected the data or the command to say how many classes there are, but {type(data).__name__} {reason}. "
             "Set the attribute in its constructor or in `setup`, or pass `--model.num_classes 3`."

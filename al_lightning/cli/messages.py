@@ -47,7 +47,7 @@ def explain(report: str) -> str:
             f"Expected an argument of {name}, but got `{option}`.{_guess(option, accepted)} "
             f"Accepted are: {', '.join(accepted)}."
         )
-    lacking = re.search(r"the following arguments are required: (?:\w+\.)?(data|model)\b", report)
+    lacking = re.match(r"\s*the following arguments are required: (?:\w+\.)?(data|model)\b", report)
     if lacking:
         return (
             "Expected `--ckpt_path` to name a checkpoint, or `--model` and `--data` to name classes, but some are "

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, ClassVar
+from weakref import WeakSet
 
 import lightning.pytorch as pl
 from lightning.pytorch.core.saving import load_hparams_from_yaml
@@ -14,6 +16,9 @@ from typing_extensions import Self
 
 from al_lightning.checkpoints import contents
 from al_lightning.checkpoints.recipe import Recorded
+
+#: Versions of ``on_after_batch_transfer`` that are extended already.
+_EXTENDED: WeakSet[Callable[..., Any]] = WeakSet()
 
 
 class RunDataModule(Recorded, pl.LightningDataModule):
@@ -40,8 +45,8 @@ class RunDataModule(Recorded, pl.LightningDataModule):
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Let a subclass's ``on_after_batch_transfer`` see prepared batches, whether it calls ``super()`` or not."""
         super().__init_subclass__(**arguments)
-        own = vars(cls).get("on_after_batch_transfer")
-        if own is None:
+        own = cls.on_after_batch_transfer  # it may stand in the class or come from a mixin
+        if own is RunDataModule.on_after_batch_transfer or own in _EXTENDED:
             return
 
         @functools.wraps(own)
@@ -49,6 +54,7 @@ class RunDataModule(Recorded, pl.LightningDataModule):
             prepared = RunDataModule.on_after_batch_transfer(self, batch, dataloader_idx)
             return own(self, prepared, dataloader_idx)
 
+        _EXTENDED.add(extended)
         cls.on_after_batch_transfer = extended  # type: ignore[method-assign]
 
     @classmethod

@@ -128,7 +128,7 @@ class ALModule(SupervisedModule):
         """
         return self.layers.path(self.path_length if path_length is None else path_length)
 
-    def network(self) -> LayerStack:
+    def scoring_network(self) -> LayerStack:
         """All layers."""
         return self.layers
 
@@ -205,7 +205,7 @@ class ALModule(SupervisedModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One batch: every layer in turn computes, learns, and hands on what it computed before it learned."""
         x, y = self.read_batch(batch)
-        place = batch_place(self, self.seed(), self.accumulate_grad_batches, batch_idx, len(y))
+        place = batch_place(self, self.choose_run_seed(), self.accumulate_grad_batches, batch_idx, len(y))
         s, t, losses = self.read_input(x), in_own_dtype(self.target.encode(y), self.layers), []
         waiting: list[LayerUpdate] = []
         for update in self._updates():
@@ -233,7 +233,7 @@ class ALModule(SupervisedModule):
         if losses.device.type != "cpu":
             self.check_finite(losses, loss_name, y, place.batch)
         if place.steps and self.lr_scheduler_interval == "step":
-            step_schedules(self, self.active_schedulers(), validated="val_loss" in self.trainer.callback_metrics)
+            step_schedules(self, self.active_schedulers())
         self.log_train_losses(losses, len(y))
 
     def check_trainer(self) -> None:

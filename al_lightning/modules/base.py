@@ -103,7 +103,7 @@ class SupervisedModule(RunModule):
         """The loss of a batch and the scores (B, width) of every inference path."""
 
     @abstractmethod
-    def network(self) -> nn.Module:
+    def scoring_network(self) -> nn.Module:
         """What computes scores from inputs."""
 
     @abstractmethod
@@ -195,7 +195,7 @@ class SupervisedModule(RunModule):
             A context in which they are drawn.
         """
         rank = data_share(self.trainer).rank
-        place = (self.seed(), rank, number, self.current_epoch, batch_idx)
+        place = (self.choose_run_seed(), rank, number, self.current_epoch, batch_idx)
         return randomness.fork(randomness.Purpose.LAYER, self.device, *place)
 
     def read_batch(self, batch: Batch) -> tuple[Any, Tensor]:
@@ -220,7 +220,7 @@ class SupervisedModule(RunModule):
         """
         if self.input_check is not None:
             self.input_check(x)
-        return in_own_dtype(x, self.network())
+        return in_own_dtype(x, self.scoring_network())
 
     def check_finite(self, losses: Tensor, name: Callable[[int], str], y: Tensor, batch_idx: int) -> None:
         """Stop the run at the first loss that is infinite or NaN.

@@ -77,7 +77,7 @@ class BPModule(SupervisedModule):
         scores = self(x)
         return self.target.loss(scores, y), [scores]
 
-    def network(self) -> nn.Module:
+    def scoring_network(self) -> nn.Module:
         """The network."""
         return self.net
 

@@ -54,7 +54,7 @@ class RunModule(recipe.Recorded, pl.LightningModule):
             if own is not ours and own not in _EXTENDED:  # it may stand in the class or come from a mixin
                 setattr(cls, name, _extended(ours, own))
 
-    def seed(self) -> int:
+    def choose_run_seed(self) -> int:
         """The run's seed: a checkpoint's, else Lightning's, else one that rank 0 draws now for all processes.
 
         Not only a callback chooses it when a run starts: Lightning's tuners train without any callback.

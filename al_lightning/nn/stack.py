@@ -31,6 +31,7 @@ class LayerStack(nn.ModuleList):
         if len(layers) == 0:
             raise ValueError("Expected at least one layer, but got none.")
         self.register_buffer("depth", torch.tensor(0))
+        self.register_state_dict_pre_hook(_write_depth)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_read_depth)  # type: ignore[no-untyped-call]
         self.active_depth = len(layers) if active_depth is None else active_depth
 
@@ -78,6 +79,12 @@ class LayerStack(nn.ModuleList):
             ValueError: if there is no such path.
         """
         return InferencePath(self.active()[: self.length(path_length)])
+
+
+def _write_depth(stack: nn.Module, prefix: str, keep_vars: bool) -> None:
+    """Put the depth into a state dict, whatever has become of the buffer: averages of weights round it down."""
+    assert isinstance(stack, LayerStack)
+    stack.depth.fill_(stack.active_depth)
 
 
 def _read_depth(stack: nn.Module, incompatible_keys: Any) -> None:

@@ -98,20 +98,21 @@ def _is_validated(metric: str) -> bool:
     return not metric.startswith("train")
 
 
-def step_schedules(module: pl.LightningModule, schedulers: Sequence[Any], validated: bool) -> None:
+def step_schedules(module: pl.LightningModule, schedulers: Sequence[Any], validated: bool | None = None) -> None:
     """Step schedulers, each plateau scheduler with its metric, through the module's ``lr_scheduler_step``.
 
     Args:
         module: in training.
         schedulers: as ``LightningModule.lr_schedulers`` gives them.
-        validated: whether a validation has logged its metrics since the schedulers stepped last; without one, plateau
-            schedulers that monitor it wait.
+        validated: whether a validation has logged new metrics, without which plateau schedulers that monitor it wait;
+            if None, whether one has logged any at all.
 
     Raises:
         ValueError: if a monitored metric was not logged.
     """
     trainer = module.trainer
     metrics = trainer.callback_metrics
+    validated = any(map(_is_validated, metrics)) if validated is None else validated
     for scheduler in schedulers:
         if not isinstance(scheduler, ReduceLROnPlateau):
             module.lr_scheduler_step(scheduler, None)

@@ -48,6 +48,15 @@ class Counts(Silent):
         assert self.prepared
         self.num_classes, self.in_channels, self.image_size = 3, 1, 8
 
+class Measures(Counts):
+    """Its number of classes is a property that nobody can compute before `setup`."""
+
+    names = None
+    num_classes = property(lambda self: len(self.names))
+
+    def setup(self, stage):
+        self.names, self.in_channels, self.image_size = "abc", 1, 8
+
 class Wants(Silent):
     """Cannot be set up without a Trainer."""
 
@@ -120,6 +129,11 @@ def test_the_configuration_that_a_run_saved_takes_no_checkpoint_back(best: str, 
     assert all(torch.equal(value, saved[key]) for key, value in cli.model.state_dict().items())
 
 
+def test_a_broken_configuration_is_left_to_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("broken.yaml").write_text("model: [")
+    assert "while parsing a flow node" in refused(capsys, "fit", "--config", "broken.yaml")
+
+
 def test_no_checkpoint_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", *SMALL, *ONE, "--ckpt_path", "null"]).trainer.global_step > 0
     said = refused(capsys, "test", "--ckpt_path", "null")
@@ -178,8 +192,9 @@ def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return ["--model", "MLPAL", "--model.hidden_dims", "[8]", *QUIET, *ONE]
 
 
-def test_data_that_count_their_classes_in_setup(own: list[str]) -> None:
-    cli = main(["fit", *own, "--data", "owndata.Counts"])
+@pytest.mark.parametrize("data", ["Counts", "Measures"])
+def test_data_that_count_their_classes_in_setup(data: str, own: list[str]) -> None:
+    cli = main(["fit", *own, "--data", f"owndata.{data}"])
     assert cli.model.target.num_classes == 3
     assert cli.model.input_check.shape == (1, 8, 8)
 

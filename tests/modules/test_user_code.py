@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import functools
 import subprocess
 import sys
@@ -66,6 +67,48 @@ def test_a_validation_step_of_ones_own_keeps_the_temperatures(name: str, own: ty
         ends.append(module.calibration.temperatures)
     assert torch.equal(*ends)
     assert bool((ends[0] != 1).all())
+
+
+class OwnBatches(al.MLPAL):
+    """Reads dictionaries, and has attributes of usual names."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, 1, 4, hidden_dims=[8])
+        self.seed, self.network, self.lr = 1, nn.Identity(), 0.1
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        return super().training_step((batch["image"], batch["label"]), batch_idx)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("mine", self(batch["image"]).mean())
+
+
+def test_batches_that_only_the_users_own_steps_read(trainer: Make) -> None:
+    data = DataLoader([{"image": x, "label": y} for x, y in zip(X, Y)], batch_size=16)
+    module = OwnBatches(2)
+    with pytest.warns(
+        UserWarning, match="The probabilities of OwnBatches are not calibrated: its own `validation_step`"
+    ):
+        trainer(max_epochs=1).fit(module, data, data)
+    assert module.calibration.temperatures.tolist() == [1.0]
+
+
+def test_a_mixin_may_bring_the_hook_of_the_data(trainer: Make) -> None:
+    class Mixin:
+        def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            x, y = batch
+            return x, y
+
+    class Mixed(Mixin, Digits):
+        """Its hook comes from elsewhere."""
+
+    class Below(Mixed):
+        """Extended once."""
+
+    with pytest.warns(UserWarning, match="will not rebuild the Below"):
+        trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=1).fit(
+            al.MLPAL(10, 1, 8, hidden_dims=[8]), Below(train_samples=100)
+        )
 
 
 def test_without_a_validation_sample_temperatures_stay(trainer: Make) -> None:
@@ -205,6 +248,16 @@ def local() -> Any:
         """Nobody can import it."""
 
     return Local(10, 1, 8, hidden_dims=[8])
+
+
+def test_enumerations_and_long_doubles(trainer: Make) -> None:
+    class Bridge(str, enum.Enum):
+        LEAN = "lean"
+
+    module = al.MLPAL(10, 1, 8, hidden_dims=[8], bridge=Bridge.LEAN)
+    assert train(module, trainer) == []
+    assert torch.load("a.ckpt", weights_only=True)["al_lightning"]["model"]["init_args"]["bridge"] == "lean"
+    assert "its argument `rate` is not made of plain types" in train(Plain(10, rate=np.longdouble(1)), trainer)[0]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ SIBLINGS = ["MLPAL", "MLPBP"]
 
 
 def small(name: str, **options: Any) -> al.MLPAL | al.MLPBP:
-    made: al.MLPAL | al.MLPBP = getattr(al, name)(10, 1, 8, hidden_dims=[8, 8], **options)
+    made: al.MLPAL | al.MLPBP = getattr(al, name)(10, 1, 8, **{"hidden_dims": [8, 8], **options})
     return made
 
 
@@ -41,7 +41,8 @@ def digits(**options: Any) -> Digits:
 def test_averaged_weights_have_their_own_temperatures(
     name: str, use_buffers: bool, trainer: Make, tmp_path: Path
 ) -> None:
-    module, data = small(name), digits(val_fraction=0.3)
+    # Three layers: 0.9 * 3 + 0.1 * 3 is a little less than 3, which a buffer of whole numbers rounds down.
+    module, data = small(name, hidden_dims=[8, 8, 8]), digits(val_fraction=0.3)
     average = EMAWeightAveraging(decay=0.9, use_buffers=use_buffers)
     fitted = trainer(max_epochs=4, callbacks=[average, Checkpoint(dirpath=str(tmp_path))])
     fitted.fit(module, data)
@@ -60,7 +61,9 @@ def test_averaged_weights_have_their_own_temperatures(
     )
     assert torch.equal(saved["state_dict"]["calibration.temperatures"], module.calibration.temperatures)
     if name == "MLPAL":
-        assert saved["state_dict"]["layers.depth"] == 2
+        assert saved["state_dict"]["layers.depth"] == 3
+        fitted.save_checkpoint(tmp_path / "after.ckpt")
+        assert al.MLPAL.load_from_checkpoint(tmp_path / "after.ckpt").active_depth == 3
 
 
 # ---------------------------------------------------------------------- tuners
@@ -176,6 +179,18 @@ def _nothing() -> Any:
     import contextlib
 
     return contextlib.nullcontext()
+
+
+def test_a_plateau_scheduler_of_steps_sees_a_metric_of_ones_own(trainer: Make) -> None:
+    class Own(al.MLPAL):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self.log("mine", torch.tensor(1.0))
+
+    plateau = functools.partial(ReduceLROnPlateau, monitor="mine", patience=0, factor=0.5)
+    fitted = trainer(max_epochs=1, val_check_interval=2)
+    with pytest.warns(UserWarning, match="will not rebuild the Own"):
+        fitted.fit(Own(10, 1, 8, hidden_dims=[8], lr_scheduler=plateau, lr_scheduler_interval="step"), digits())
+    assert fitted.optimizers[0].param_groups[0]["lr"] < 1e-3
 
 
 def test_a_users_own_scheduler_step_is_called(trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
