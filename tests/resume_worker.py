@@ -33,12 +33,12 @@ def resnet() -> tuple[al.ALModule, CIFAR10]:
 
 
 def lstm() -> tuple[al.ALModule, SST2]:
-    """Dropout, batches by length, a schedule by epoch."""
+    """Dropout, batches by length, a schedule by epoch, contrasts."""
     data = SST2(batch_size=16)
     schedule = functools.partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
     module = al.LSTMAL(
         2, vocab_size=data.vocab_size, embedding_dim=6, hidden_dims=[4, 5], target_dim=8, dropout=0.3,
-        lr_scheduler=schedule,
+        lr_scheduler=schedule, association="contrast", readout="codes",
     )  # fmt: skip
     return module, data
 

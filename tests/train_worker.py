@@ -27,7 +27,7 @@ K, INPUTS = 4, 6
 BATCH = 16
 
 
-def make(kind: str, norm: bool, dropout: float, **options: Any) -> al.ALModule | al.BPModule:
+def make(kind: str, norm: bool, dropout: float, association: Any = "mse", **options: Any) -> al.ALModule | al.BPModule:
     """Three layers of 8 units, the same weights every time."""
     torch.manual_seed(3)
 
@@ -38,7 +38,8 @@ def make(kind: str, norm: bool, dropout: float, **options: Any) -> al.ALModule |
     blocks = [block(INPUTS), block(8), block(8)]
     if kind == "BP":
         return al.BPModule(nn.Sequential(*blocks, nn.Linear(8, K)), K, **options)
-    return al.ALModule(al.to_al_layers(blocks, K, torch.zeros(2, INPUTS), 5), K, **options)
+    layers = al.to_al_layers(blocks, K, torch.zeros(2, INPUTS), 5, association=association)
+    return al.ALModule(layers, K, **options)
 
 
 def samples(n: int, seed: int) -> TensorDataset:

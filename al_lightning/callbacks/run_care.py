@@ -40,8 +40,8 @@ class Calibrated(Protocol):
 
     calibration: Calibration
 
-    def path_count(self) -> int:
-        """How many inference paths are trained."""
+    def active_readouts(self) -> list[str]:
+        """Names of the read-outs whose scores are remembered."""
 
     def remember_scores(self, batch: Any) -> None:
         """Let the calibration see the scores of a validation batch."""
@@ -135,7 +135,7 @@ class RunCare(Callback):
                 rank_zero_warn(
                     f"The probabilities of {type(pl_module).__name__} are not calibrated: its own `validation_step` "
                     f"validates batches that the network itself cannot read ({error}). Call "
-                    "`self.calibration.update(self.forward_paths(x), y)` there."
+                    "`self.remember_scores((x, y))` there."
                 )
                 self._remembered = None
                 return
@@ -144,7 +144,7 @@ class RunCare(Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Fit one calibration per path, before the checkpoint of this validation is written."""
         if calibrates(trainer) and isinstance(pl_module, Calibrated):
-            pl_module.calibration.fit(pl_module.path_count())
+            pl_module.calibration.fit(len(pl_module.active_readouts()))
             self._calibration = {k: v.clone() for k, v in pl_module.calibration.state_dict().items()}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

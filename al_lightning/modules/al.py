@@ -9,10 +9,10 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from al_lightning.modules.base import Batch, SupervisedModule
-from al_lightning.modules.batches import in_own_dtype
+from al_lightning.modules.base import Batch
+from al_lightning.modules.layered import LayeredModule
 from al_lightning.nn.layer import ALLayer
-from al_lightning.nn.path import InferencePath, all_paths, decode, exit_early
+from al_lightning.nn.path import Readout
 from al_lightning.nn.stack import LayerStack
 from al_lightning.targets.base import Target
 from al_lightning.targets.classes import as_target
@@ -24,15 +24,13 @@ from al_lightning.training.update import (
     UpdateSettings,
     batch_place,
     check_associated,
-    loss_logs,
     loss_name,
     make_updates,
-    objective,
     overlap,
 )
 
 
-class ALModule(SupervisedModule):
+class ALModule(LayeredModule):
     r"""A stack of AL layers, each trained on its own losses by its own optimizer.
 
     Layer i minimises :math:`A_i + R_i`; what it hands on is detached, so no gradient crosses a boundary and the
@@ -59,12 +57,12 @@ class ALModule(SupervisedModule):
             with it.
         active_depth: train and use only the first so many layers to start with; all if None.
         path_length: k of ``forward``, ``val_acc`` and ``test_acc``; ``active_depth`` if None; in no checkpoint.
+        readout: how they read the path out: by its ``"decoder"`` (Algorithm 3), by the ``"codes"`` of all classes, or
+            by the ``"mean"`` probability that the codes of all paths up to it give. May be changed at any time.
 
     Raises:
         ValueError: if an argument is out of its range.
     """
-
-    layers: LayerStack
 
     def __init__(
         self,
@@ -84,121 +82,25 @@ class ALModule(SupervisedModule):
         associated_layers: list[int] | None = None,
         active_depth: int | None = None,
         path_length: int | None = None,
+        readout: Readout = "decoder",
     ) -> None:
-        stack = LayerStack(layers, active_depth)
-        depth = len(stack)
-        numbers = check_associated(associated_layers, depth, isolated)
         super().__init__(
+            LayerStack(layers, active_depth),
             as_target(num_classes, class_names, target),
             optimizer=optimizer,
             lr_scheduler=lr_scheduler,
             lr_scheduler_interval=lr_scheduler_interval,
             gradient_clip_norm=gradient_clip_norm,
             accumulate_grad_batches=accumulate_grad_batches,
-            paths=depth,
-            losses=loss_logs(depth, numbers),
+            path_length=path_length,
+            readout=readout,
+            associated_layers=check_associated(associated_layers, len(layers), isolated),
         )
-        self.layers = stack
-        self.layer_lr = check_rates(layer_lr, depth)
+        self.layer_lr = check_rates(layer_lr, len(layers))
         self.isolated = isolated
-        self.associated_layers = numbers
-        self.path_length = path_length
         self.automatic_optimization = False
-        self.path_index()  # refuses a path length that does not exist
         if compile_layers:
             self.compile_parts()
-
-    @property
-    def active_depth(self) -> int:
-        """How many layers are trained and used; may be raised between any two batches. Part of the state dict."""
-        return self.layers.active_depth
-
-    @active_depth.setter
-    def active_depth(self, depth: int) -> None:
-        self.layers.active_depth = depth
-
-    def path(self, path_length: int | None = None) -> InferencePath:
-        """What inference of a path computes, as a module of its own that shares these weights.
-
-        Args:
-            path_length: k in 1..L; the module's own if None.
-
-        Raises:
-            ValueError: if there is no such path.
-        """
-        return self.layers.path(self.path_length if path_length is None else path_length)
-
-    def scoring_network(self) -> LayerStack:
-        """All layers."""
-        return self.layers
-
-    def path_index(self) -> int:
-        """Index of the module's own path."""
-        return self.layers.length(self.path_length) - 1
-
-    def path_count(self) -> int:
-        """One path per active layer."""
-        return self.active_depth
-
-    # ------------------------------------------------------------------ inference (Algorithm 3)
-
-    def forward(self, x: Any, path_length: int | None = None) -> Tensor:
-        """Scores along one path: ``x -> f_1 .. f_k -> b_k -> h_k .. h_1``.
-
-        Args:
-            x: the input, (B, ...).
-            path_length: k in 1..L; the module's own if None.
-
-        Returns:
-            (B, width) scores, for ``argmax`` or :meth:`predictions`.
-
-        Raises:
-            ValueError: if there is no such path, or ``x`` has another shape than the network was built for.
-        """
-        scores: Tensor = self.path(path_length)(self.read_input(x))
-        return scores
-
-    def forward_paths(self, x: Any) -> list[Tensor]:
-        """Scores along all paths, sharing the encoders: a list of L tensors (B, width)."""
-        return [scores for _, scores in all_paths(self.layers.active(), self.read_input(x))]
-
-    def forward_adaptive(self, x: Any, confidence: float) -> tuple[Tensor, Tensor]:
-        """Let each sample leave at the first path that is sure of it; the rest goes on as a smaller batch.
-
-        Args:
-            x: the input, (B, ...).
-            confidence: calibrated probability in [0, 1] at which a sample leaves.
-
-        Returns:
-            Scores (B, width) and the path length that made them, (B,) int64.
-
-        Raises:
-            ValueError: if ``confidence`` is outside [0, 1], or the target kind does not say how sure it is.
-            RuntimeError: in training mode, where batch norm would mix the samples that stay.
-        """
-        if not 0 <= confidence <= 1:
-            raise ValueError(f"Expected `confidence` to be in [0, 1], but got {confidence}.")
-        if self.training:
-            raise RuntimeError("Expected the module in evaluation mode for early exits. Call `.eval()` first.")
-        layers, x = self.layers.active(), self.read_input(x)
-        return exit_early(layers, x, lambda s, k: self.target.confidence(self.predictions(s, k)) >= confidence)
-
-    def inference_parameters(self, path_length: int | None = None) -> int:
-        """Number of parameters of one path (the module's own if None): ``f_1 .. f_k``, ``b_k``, ``h_1 .. h_k``."""
-        return self.path(path_length).parameter_count()
-
-    def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Sum of all layers' losses, and the scores of every path."""
-        s, t = self.read_input(x), in_own_dtype(self.target.encode(y), self.layers)
-        losses, scores = [], []
-        for k, layer in enumerate(self.layers.active(), 1):
-            s, t_next = layer.f(s), layer.g(t)
-            association = layer.b(s)
-            local = layer.losses(association, t_next, t)
-            losses.append(objective(local, k in self.associated_layers))
-            scores.append(decode(self.layers.active()[:k], association))
-            t = t_next
-        return torch.stack(losses).sum(), scores
 
     # ------------------------------------------------------------------ training (Algorithm 2)
 
@@ -206,7 +108,7 @@ class ALModule(SupervisedModule):
         """One batch: every layer in turn computes, learns, and hands on what it computed before it learned."""
         x, y = self.read_batch(batch)
         place = batch_place(self, self.choose_run_seed(), self.accumulate_grad_batches, batch_idx, len(y))
-        s, t, losses = self.read_input(x), in_own_dtype(self.target.encode(y), self.layers), []
+        s, t, losses = self.read_input(x), self.encode(y), []
         waiting: list[LayerUpdate] = []
         for update in self._updates():
             s, t, local = update.learn(s, t, place)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeAlias, cast
 
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
+from typing_extensions import Unpack
 
 from al_lightning.callbacks.run_care import calibrates
 from al_lightning.modules.batches import in_own_dtype, split_batch
+from al_lightning.modules.options import LearningOptions, check_learning
 from al_lightning.modules.run import RunModule
 from al_lightning.nn.inputs import InputCheck
+from al_lightning.nn.path import Readout
 from al_lightning.nn.sequence import Tokens
 from al_lightning.targets.base import Target
 from al_lightning.training import randomness
@@ -33,54 +35,39 @@ class SupervisedModule(RunModule):
 
     Args:
         target: what is learned.
-        optimizer: any callable from parameters to an optimizer.
-        lr_scheduler: any callable from an optimizer to a scheduler, or None.
-        lr_scheduler_interval: whether schedulers step per ``"epoch"`` or per ``"step"`` (optimizer step).
-        gradient_clip_norm: largest 2-norm of a gradient, or None.
-        accumulate_grad_batches: batches whose gradients make one optimizer step.
-        paths: number of inference paths that are evaluated one by one; 0 if there is just one.
+        readouts: names of the ways to scores that are evaluated one by one; none if there is just one.
         losses: from the log's name of a training loss to the numbers of the losses that it is the sum of.
+        learning: see :class:`~al_lightning.modules.options.LearningOptions`; all of them.
 
     Raises:
         ValueError: if an argument is out of its range.
     """
 
-    run_time_arguments: ClassVar[frozenset[str]] = frozenset({"path_length", "compile_layers", "compile_net"})
-    unrecorded_arguments: ClassVar[frozenset[str]] = run_time_arguments
+    unrecorded_arguments: ClassVar[frozenset[str]] = frozenset({"path_length", "compile_layers", "compile_net"})
+    run_time_arguments: ClassVar[frozenset[str]] = unrecorded_arguments | {"readout"}
 
     def __init__(
         self,
         target: Target,
         *,
-        optimizer: OptimizerCallable,
-        lr_scheduler: LRSchedulerCallable | None,
-        lr_scheduler_interval: Interval,
-        gradient_clip_norm: float | None,
-        accumulate_grad_batches: int,
-        paths: int,
+        readouts: Sequence[str],
         losses: dict[str, list[int]],
+        **learning: Unpack[LearningOptions],
     ) -> None:
         super().__init__()
-        if gradient_clip_norm is not None and not gradient_clip_norm > 0:
-            raise ValueError(f"Expected `gradient_clip_norm` to be above 0, but got {gradient_clip_norm}.")
-        if accumulate_grad_batches < 1:
-            raise ValueError(f"Expected `accumulate_grad_batches` to be at least 1, but got {accumulate_grad_batches}.")
-        if lr_scheduler_interval not in ("epoch", "step"):
-            raise ValueError(
-                f"Expected `lr_scheduler_interval` to be 'epoch' or 'step', but got {lr_scheduler_interval!r}."
-            )
         self.target = target
         #: The metric that checkpoints, early stopping and experiments watch, and whether large is good.
         self.monitor: str = f"val_{target.monitor}"
         self.mode: str = target.mode
-        self.optimizer = optimizer
-        self.lr_scheduler = lr_scheduler
-        self.lr_scheduler_interval: Interval = lr_scheduler_interval
-        self.gradient_clip_norm = gradient_clip_norm
-        self.accumulate_grad_batches = accumulate_grad_batches
+        self.optimizer = learning["optimizer"]
+        self.lr_scheduler = learning["lr_scheduler"]
+        self.lr_scheduler_interval: Interval = learning["lr_scheduler_interval"]
+        self.gradient_clip_norm = learning["gradient_clip_norm"]
+        self.accumulate_grad_batches = learning["accumulate_grad_batches"]
+        check_learning(self.gradient_clip_norm, self.accumulate_grad_batches, self.lr_scheduler_interval)
         #: Refuses inputs that the network was not built for; set by an architecture.
         self.input_check: InputCheck | None = None
-        endings = ["", *(f"_path{k}" for k in range(1, paths + 1))]
+        endings = ["", *(f"_{name}" for name in readouts)]
         self.metrics = nn.ModuleDict(
             {
                 f"{stage}_{name}{ending}": metric
@@ -92,27 +79,27 @@ class SupervisedModule(RunModule):
         # Not Lightning's own mean: over processes it divides by samples as integers. NaN stays NaN.
         self.eval_losses = nn.ModuleDict({stage: MeanMetric(nan_strategy=math.nan) for stage in ("val", "test")})
         self.train_losses = TrainingLosses(losses)
-        self.calibration = target.calibration(max(paths, 1))
+        self.calibration = target.calibration(max(len(readouts), 1))
 
     @abstractmethod
     def forward(self, x: Any) -> Tensor:
         """Scores (B, width) of the module's own path."""
 
     @abstractmethod
-    def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The loss of a batch and the scores (B, width) of every inference path."""
+    def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and scores (B, width) by the name of the read-out that made them."""
 
     @abstractmethod
     def scoring_network(self) -> nn.Module:
         """What computes scores from inputs."""
 
     @abstractmethod
-    def path_index(self) -> int:
-        """Which of the paths that ``evaluate`` returns is the module's own."""
+    def active_readouts(self) -> list[str]:
+        """Names of the read-outs that :meth:`evaluate` returns, in its order: the first of all."""
 
     @abstractmethod
-    def path_count(self) -> int:
-        """How many paths ``evaluate`` returns."""
+    def readout_name(self, path_length: int | None = None, readout: Readout | None = None) -> str:
+        """Name of a read-out, by path length and way of reading; each the module's own if None."""
 
     @abstractmethod
     def inference_parameters(self) -> int:
@@ -124,30 +111,32 @@ class SupervisedModule(RunModule):
 
     # ------------------------------------------------------------------ evaluation
 
-    def predictions(self, scores: Tensor, path_length: int | None = None) -> Tensor:
+    def predictions(self, scores: Tensor, path_length: int | None = None, readout: Readout | None = None) -> Tensor:
         """What scores say: calibrated probabilities for classes, else what the target kind makes of them.
 
         Args:
             scores: (B, width), as ``forward`` returns them.
             path_length: the path that made them; the module's own if None.
+            readout: how they were read out of it; the module's own way if None.
 
         Returns:
             (B, ...) predictions, at least float32.
         """
-        return self.calibration.read(scores, self.path_index() if path_length is None else path_length - 1)
+        number = self.active_readouts().index(self.readout_name(path_length, readout))
+        return self.calibration.read(scores, number)
 
-    def probabilities(self, scores: Tensor, path_length: int | None = None) -> Tensor:
-        """Calibrated class probabilities ``softmax(scores / T_k)``, (B, K) float32: :meth:`predictions` of classes.
+    def probabilities(self, scores: Tensor, path_length: int | None = None, readout: Readout | None = None) -> Tensor:
+        """Calibrated class probabilities ``softmax(scores / T)``, (B, K) float32: :meth:`predictions` of classes.
 
-        T_k is fitted on validation data during ``fit`` and kept in the checkpoint.
+        T of every path and read-out is fitted on validation data during ``fit`` and kept in the checkpoint.
         """
-        return self.predictions(scores, path_length)
+        return self.predictions(scores, path_length, readout)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log ``val_loss`` and metrics; remember scores for the calibration."""
-        y, paths = self._evaluate(batch, "val")
+        y, scores = self._evaluate(batch, "val")
         if calibrates(self.trainer):
-            self.calibration.update(paths, y)
+            self.calibration.update(list(scores.values()), y)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log ``test_loss`` and metrics."""
@@ -163,24 +152,24 @@ class SupervisedModule(RunModule):
     def remember_scores(self, batch: Batch) -> None:
         """Let the calibration see a validation batch that a ``validation_step`` of one's own did not show it."""
         x, y = self.read_batch(batch)
-        self.calibration.update(self.evaluate(x, y)[1], y)
+        self.calibration.update(list(self.evaluate(x, y)[1].values()), y)
 
-    def _evaluate(self, batch: Batch, stage: str) -> tuple[Tensor, list[Tensor]]:
+    def _evaluate(self, batch: Batch, stage: str) -> tuple[Tensor, dict[str, Tensor]]:
         x, y = self.read_batch(batch)
-        loss, paths = self.evaluate(x, y)
+        loss, scores = self.evaluate(x, y)
         mean = cast(MeanMetric, self.eval_losses[stage])
         mean.update(loss, len(y))
         self.log(f"{stage}_loss", mean, batch_size=len(y))
-        numbered = {f"_path{k}": scores for k, scores in enumerate(paths, 1)}
-        for ending, scores in {"": paths[self.path_index()], **numbered}.items():
+        endings = {"": scores[self.readout_name()], **{f"_{name}": own for name, own in scores.items()}}
+        for ending, own in endings.items():
             for name in self.target.metrics():
                 if f"{stage}_{name}{ending}" in self.metrics:
                     metric = self.metrics[f"{stage}_{name}{ending}"]
                     assert isinstance(metric, Metric)
-                    metric.update(scores, y)
+                    metric.update(own, y)
                     bar = not ending and name == self.target.monitor
                     self.log(f"{stage}_{name}{ending}", metric, prog_bar=bar, batch_size=len(y))
-        return y, paths
+        return y, scores
 
     # ------------------------------------------------------------------ training
 

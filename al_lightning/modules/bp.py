@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from al_lightning.modules.base import Batch, SupervisedModule
+from al_lightning.nn.path import Readout
 from al_lightning.targets.base import Target
 from al_lightning.targets.classes import as_target
 from al_lightning.training.agreement import gradient_scaler
@@ -58,7 +59,7 @@ class BPModule(SupervisedModule):
             lr_scheduler_interval=lr_scheduler_interval,
             gradient_clip_norm=gradient_clip_norm,
             accumulate_grad_batches=accumulate_grad_batches,
-            paths=0,
+            readouts=(),
             losses={"train_loss": [0]},
         )
         self.net = net
@@ -72,22 +73,22 @@ class BPModule(SupervisedModule):
         scores: Tensor = self.net(self.read_input(x))
         return scores
 
-    def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The target's loss and the scores, as a list of one."""
+    def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The target's loss, and the scores: there is one way to them."""
         scores = self(x)
-        return self.target.loss(scores, y), [scores]
+        return self.target.loss(scores, y), {self.readout_name(): scores}
 
     def scoring_network(self) -> nn.Module:
         """The network."""
         return self.net
 
-    def path_index(self) -> int:
-        """There is one path."""
-        return 0
+    def active_readouts(self) -> list[str]:
+        """There is one."""
+        return [self.readout_name()]
 
-    def path_count(self) -> int:
-        """There is one path."""
-        return 1
+    def readout_name(self, path_length: int | None = None, readout: Readout | None = None) -> str:
+        """The network's head, the only one."""
+        return "head"
 
     def inference_parameters(self) -> int:
         """All parameters of the network."""

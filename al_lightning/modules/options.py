@@ -11,32 +11,66 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
 from al_lightning.nn.bridges import BridgeKind, SquashingActivation
 from al_lightning.nn.convert import AssociationOptions
+from al_lightning.nn.path import Readout
 from al_lightning.targets.base import Target
 from al_lightning.training.schedules import Interval
 
 
-class ALOptions(TypedDict, total=False):
+class LearningOptions(TypedDict, total=False):
+    """How weights are stepped, by AL and BP alike.
+
+    Attributes:
+        optimizer: any callable from parameters to an optimizer.
+        lr_scheduler: any callable from an optimizer to a scheduler, or None.
+        lr_scheduler_interval: whether schedulers step per ``"epoch"`` or per ``"step"`` (optimizer step).
+        gradient_clip_norm: largest 2-norm of a gradient, or None.
+        accumulate_grad_batches: batches whose gradients make one optimizer step.
+    """
+
+    optimizer: OptimizerCallable
+    lr_scheduler: LRSchedulerCallable | None
+    lr_scheduler_interval: Interval
+    gradient_clip_norm: float | None
+    accumulate_grad_batches: int
+
+
+def check_learning(clip: float | None, batches: int, interval: Interval) -> None:
+    """Refuse what makes no sense.
+
+    Args:
+        clip: ``gradient_clip_norm``.
+        batches: ``accumulate_grad_batches``.
+        interval: ``lr_scheduler_interval``.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if clip is not None and not clip > 0:
+        raise ValueError(f"Expected `gradient_clip_norm` to be above 0, but got {clip}.")
+    if batches < 1:
+        raise ValueError(f"Expected `accumulate_grad_batches` to be at least 1, but got {batches}.")
+    if interval not in ("epoch", "step"):
+        raise ValueError(f"Expected `lr_scheduler_interval` to be 'epoch' or 'step', but got {interval!r}.")
+
+
+class ALOptions(LearningOptions, total=False):
     """Arguments of :class:`ALModule` that every AL architecture passes on."""
 
     class_names: list[str] | None
     target: Target | None
-    optimizer: OptimizerCallable
-    lr_scheduler: LRSchedulerCallable | None
-    lr_scheduler_interval: Interval
     layer_lr: list[float] | None
-    gradient_clip_norm: float | None
-    accumulate_grad_batches: int
     compile_layers: bool
     isolated: bool
     associated_layers: list[int] | None
     active_depth: int | None
     path_length: int | None
+    readout: Readout
 
 
 class AssociatedOptions(ALOptions, AssociationOptions, total=False):
     """Those, and how blocks are associated with the target; see :func:`~al_lightning.associate`.
 
-    Without a ``reconstruction_loss`` the target's own is taken: cross-entropy for classes, which may also be learned by
+    Without a ``reconstruction_loss`` or an ``association`` the target's own is taken: for classes cross-entropy and
     MSE.
     """
 
@@ -63,23 +97,19 @@ def split_options(options: AssociatedOptions, target: Target) -> tuple[Associati
         Arguments of :func:`~al_lightning.nn.convert.associate`, and those of :class:`ALModule`.
 
     Raises:
-        ValueError: if the target cannot be reconstructed as asked.
+        ValueError: if the target cannot be reconstructed or compared as asked.
     """
     names = AssociationOptions.__annotations__.keys()
     association = {name: value for name, value in options.items() if name in names}
     association["reconstruction_loss"] = target.reconstruction(options.get("reconstruction_loss"))
+    association["association"] = target.association(options.get("association"))
     rest = {name: value for name, value in options.items() if name not in names}
     return cast(AssociationOptions, association), cast(ALOptions, rest)
 
 
-class BPOptions(TypedDict, total=False):
+class BPOptions(LearningOptions, total=False):
     """Arguments of :class:`BPModule` that every BP architecture passes on."""
 
     class_names: list[str] | None
     target: Target | None
-    optimizer: OptimizerCallable
-    lr_scheduler: LRSchedulerCallable | None
-    lr_scheduler_interval: Interval
-    gradient_clip_norm: float | None
-    accumulate_grad_batches: int
     compile_net: bool

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from al_lightning.nn.association import Association, ReconstructionLoss
 from al_lightning.nn.bridges import SQUASHING, BridgeKind, SquashingActivation, check_bridge, make_bridge
-from al_lightning.nn.layer import ALLayer, ReconstructionLoss
+from al_lightning.nn.layer import ALLayer
 
 TargetActivation: TypeAlias = SquashingActivation
 
@@ -22,6 +23,7 @@ class AssociationOptions(TypedDict, total=False):
     score_activation: TargetActivation | None
     detach_target: bool
     reconstruction_loss: ReconstructionLoss
+    association: Association
 
 
 def _target_function(inputs: int, outputs: int, activation: TargetActivation | None) -> nn.Module:
@@ -103,6 +105,7 @@ def associate(
     score_activation: TargetActivation | None = None,
     detach_target: bool = True,
     reconstruction_loss: ReconstructionLoss = "cross_entropy",
+    association: Association = "mse",
 ) -> list[ALLayer]:
     """Give every block, with the bridge that reads its state, a target encoder and a target decoder.
 
@@ -117,6 +120,7 @@ def associate(
         score_activation: of ``h_1``; linear if None; the published image code uses ``"sigmoid"``.
         detach_target: stop the associated loss at g; the paper lets it through.
         reconstruction_loss: the first layer's, ``"cross_entropy"`` or ``"mse"``; all others use MSE.
+        association: ``"mse"``, the paper's, or ``"contrast"``, see :class:`~al_lightning.ALLayer`.
 
     Returns:
         L layers, ready for :class:`~al_lightning.ALModule`.
@@ -144,6 +148,7 @@ def associate(
                 h=_target_function(target_dim, previous, score_activation if first else target_activation),
                 reconstruction_loss=reconstruction_loss if first else "mse",
                 detach_target=detach_target,
+                association=association,
             )
         )
         previous = target_dim

@@ -8,7 +8,7 @@ Legend of symbols, used everywhere in this library (Wu et al., ICLR 2022, sectio
 ``g_i``        target encoder: ``t_i = g_i(t_{i-1})``
 ``h_i``        target decoder: ``h_i(t_i)`` reconstructs ``t_{i-1}``
 ``s_0, t_0``   the input ``x`` and the encoded target (one-hot for classes)
-``A_i``        associated loss ``mean((b_i(s_i) - t_i)^2)``
+``A_i``        associated loss ``mean((b_i(s_i) - t_i)^2)``; see also :mod:`al_lightning.nn.association`
 ``R_i``        reconstruction loss of ``h_i(t_i)`` against ``t_{i-1}``
 ``L``          number of AL layers
 =============  =========================================================================
@@ -18,14 +18,22 @@ Inference with path length k is ``x -> f_1 .. f_k -> b_k -> h_k .. h_1 -> scores
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeVar, cast
 
-import torch.nn.functional as F
-from torch import Tensor, float32, float64, nn
+from torch import Tensor, nn
 
-from al_lightning.nn.state import State
+from al_lightning.nn.association import (
+    ASSOCIATIONS,
+    Association,
+    ClassCodes,
+    ReconstructionLoss,
+    associated_loss,
+    reconstruction_loss,
+)
+from al_lightning.nn.state import State, detach
 
-ReconstructionLoss: TypeAlias = Literal["mse", "cross_entropy"]
+#: ``t_i``: one row per sample, or one code per class beside the samples' labels.
+TargetState = TypeVar("TargetState", bound="Tensor | ClassCodes")
 
 
 class LayerLosses(NamedTuple):
@@ -33,11 +41,6 @@ class LayerLosses(NamedTuple):
 
     associated: Tensor
     reconstruction: Tensor
-
-
-def precise(x: Tensor) -> Tensor:
-    """At least float32: losses of a converged layer reach 1e-7 (Table 9), where half precision sees zero."""
-    return x if x.dtype in (float32, float64) else x.float()
 
 
 class ALLayer(nn.Module):
@@ -52,6 +55,9 @@ class ALLayer(nn.Module):
     function of its inputs: it detaches nothing but what ``detach_target`` says and keeps nothing between calls.
     Whoever loops over layers isolates them, by :func:`detach`.
 
+    Targets of classes may come as :class:`~al_lightning.nn.association.ClassCodes`: g and h then run on one row per
+    class, and the losses are the same means over samples.
+
     Args:
         f: encoder, from the state ``s_{i-1}`` to the state ``s_i``.
         b: bridge, from ``s_i`` to (B, target_dim).
@@ -60,9 +66,11 @@ class ALLayer(nn.Module):
         reconstruction_loss: ``"mse"``, or ``"cross_entropy"``, which reads ``t_{i-1}`` as one-hot and ``h(t_i)``
             as logits; it makes sense for the first layer of a classifier.
         detach_target: stop the gradient of ``A_i`` at g, as most published code does; the paper lets it through.
+        association: ``"mse"``, the paper's; or ``"contrast"``, which adds a cross-entropy over the similarities with
+            the codes of all classes, see :func:`~al_lightning.nn.association.associated_loss`.
 
     Raises:
-        ValueError: if ``reconstruction_loss`` is neither of the two.
+        ValueError: if ``reconstruction_loss`` or ``association`` is unknown.
 
     Example:
         >>> import torch
@@ -81,44 +89,60 @@ class ALLayer(nn.Module):
         *,
         reconstruction_loss: ReconstructionLoss = "mse",
         detach_target: bool = False,
+        association: Association = "mse",
     ) -> None:
         super().__init__()
         if reconstruction_loss not in ("mse", "cross_entropy"):
             raise ValueError(
                 f"Expected `reconstruction_loss` to be 'mse' or 'cross_entropy', but got {reconstruction_loss!r}."
             )
+        if association not in ASSOCIATIONS:
+            raise ValueError(f"Expected `association` to be 'mse' or 'contrast', but got {association!r}.")
         self.f, self.b, self.g, self.h = f, b, g, h
         self.reconstruction_loss: ReconstructionLoss = reconstruction_loss
         self.detach_target = detach_target
+        self.association: Association = association
 
-    def forward(self, s: State, t: Tensor) -> tuple[State, Tensor, LayerLosses]:
+    def forward(self, s: State, t: TargetState) -> tuple[State, TargetState, LayerLosses]:
         """Encode both sides and compare them.
 
         Args:
             s: the state ``s_{i-1}``; a tensor (B, ...) or a NamedTuple of tensors.
-            t: ``t_{i-1}``, (B, previous target_dim), floating point.
+            t: ``t_{i-1}``, (B, previous target_dim), floating point; or all classes' codes and the labels.
 
         Returns:
-            ``s_i``, ``t_i`` (B, target_dim) and the two losses.
+            ``s_i``, ``t_i`` of the same kind as ``t``, and the two losses.
+
+        Raises:
+            ValueError: if the association is a contrast and ``t`` says nothing of other classes.
         """
         s_next = self.f(s)
-        t_next = self.g(t)
+        t_next = self.encode_target(t)
         return s_next, t_next, self.losses(self.b(s_next), t_next, t)
 
-    def losses(self, association: Tensor, t_next: Tensor, t: Tensor) -> LayerLosses:
+    def encode_target(self, t: TargetState) -> TargetState:
+        """``g``: from ``t_{i-1}`` to ``t_i``, one row per sample, or one per class."""
+        if isinstance(t, ClassCodes):
+            return cast(TargetState, t._replace(codes=self.g(t.codes)))
+        return cast(TargetState, self.g(t))
+
+    def losses(self, association: Tensor, t_next: TargetState, t: TargetState) -> LayerLosses:
         """The losses of a layer whose bridge and target encoder have already run.
 
         Args:
             association: ``b(s_i)``, (B, target_dim).
-            t_next: ``t_i``, (B, target_dim).
-            t: ``t_{i-1}``, (B, previous target_dim).
+            t_next: ``t_i``, (B, target_dim), or all classes' codes and the labels.
+            t: ``t_{i-1}``, of the same kind.
 
         Returns:
             ``A_i`` and ``R_i``, means over all elements (cross-entropy: over samples).
+
+        Raises:
+            ValueError: if the association is a contrast and ``t_next`` says nothing of other classes.
         """
-        target = t_next.detach() if self.detach_target else t_next
-        associated = F.mse_loss(precise(association), precise(target))
-        decoded, original = precise(self.h(t_next)), precise(t)
-        if self.reconstruction_loss == "cross_entropy":
-            return LayerLosses(associated, F.cross_entropy(decoded, original))
-        return LayerLosses(associated, F.mse_loss(decoded, original))
+        target = detach(t_next) if self.detach_target else t_next
+        decoded = self.h(t_next.codes if isinstance(t_next, ClassCodes) else t_next)
+        return LayerLosses(
+            associated_loss(self.association, association, target),
+            reconstruction_loss(self.reconstruction_loss, decoded, t),
+        )

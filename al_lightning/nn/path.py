@@ -1,14 +1,24 @@
-"""Inference along the paths of a stack of AL layers (paper, Algorithm 3), and early exits from them."""
+"""Inference along the paths of a stack of AL layers (paper, Algorithm 3), how it is read out, and early exits."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from al_lightning.nn.association import class_scores
 from al_lightning.nn.layer import ALLayer
 from al_lightning.nn.state import State, select
+
+#: How path k becomes scores. ``"decoder"``: by ``h_k .. h_1`` (Algorithm 3). ``"codes"``: by the similarities of
+#: ``b_k(s_k)`` with the codes of all classes, which are constants at inference. ``"mean"``: the log of the mean
+#: probability that the codes of paths 1..k give.
+Readout: TypeAlias = Literal["decoder", "codes", "mean"]
+
+READOUTS: tuple[Readout, ...] = ("decoder", "codes", "mean")
 
 
 def decode(layers: Sequence[ALLayer], association: Tensor) -> Tensor:
@@ -16,6 +26,31 @@ def decode(layers: Sequence[ALLayer], association: Tensor) -> Tensor:
     for layer in reversed(layers):
         association = layer.h(association)
     return association
+
+
+def encode_classes(layers: Sequence[ALLayer], classes: Tensor) -> list[Tensor]:
+    """The code of every class at every layer, constants at inference.
+
+    Args:
+        layers: the AL layers, from the input upwards.
+        classes: ``t_0`` of each class, (K, width).
+
+    Returns:
+        ``g_k(.. g_1(t_0))`` for each layer k, (K, target_dim), without gradients.
+    """
+    codes = []
+    with torch.no_grad():
+        for layer in layers:
+            classes = layer.g(classes)
+            codes.append(classes)
+    return codes
+
+
+def mean_scores(scores: Sequence[Tensor]) -> Tensor:
+    """Scores (B, K) whose softmax is the mean of the softmax of each of several scores (B, K)."""
+    if len(scores) == 1:
+        return scores[0]
+    return torch.stack([one.log_softmax(-1) for one in scores]).logsumexp(0) - math.log(len(scores))
 
 
 class InferencePath(nn.Module):
@@ -54,38 +89,112 @@ class InferencePath(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def all_paths(layers: Sequence[ALLayer], x: State) -> Iterator[tuple[State, Tensor]]:
+class CodePath(nn.Module):
+    """Inference of path length k, read out by class codes: ``x -> f_1 .. f_k -> b_k -> similarities -> scores``.
+
+    It holds no g and no h, but one code per class.
+
+    Args:
+        layers: the first k AL layers, from the input upwards; at least one.
+        classes: ``t_0`` of each class, (num_classes, width).
+        mean: average the probabilities of paths 1..k, each by its own bridge.
+
+    Example:
+        >>> layer = ALLayer(f=nn.Linear(6, 8), b=nn.Linear(8, 5), g=nn.Linear(4, 5), h=nn.Linear(5, 4))
+        >>> path = CodePath([layer], torch.eye(4))
+        >>> path(torch.zeros(3, 6)).shape, path.parameter_count()  # 4 codes of 5 numbers among them
+        (torch.Size([3, 4]), 121)
+    """
+
+    def __init__(self, layers: Sequence[ALLayer], classes: Tensor, *, mean: bool = False) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(layer.f for layer in layers)
+        self.first = 0 if mean else len(layers) - 1
+        self.bridges = nn.ModuleList(layer.b for layer in layers[self.first :])
+        for number, codes in enumerate(encode_classes(layers, classes)[self.first :]):
+            self.register_buffer(f"codes{number}", codes)
+
+    def forward(self, x: State) -> Tensor:
+        """Scores (B, num_classes) of an input (B, ...)."""
+        s, scores = x, []
+        for number, f in enumerate(self.encoders, -self.first):
+            s = f(s)
+            if number >= 0:
+                scores.append(class_scores(self.bridges[number](s), self.get_buffer(f"codes{number}")))
+        return mean_scores(scores)
+
+    def parameter_count(self) -> int:
+        """Number of parameters and of constants that inference uses."""
+        return sum(p.numel() for p in [*self.parameters(), *map(self.get_buffer, self._code_names())])
+
+    def _code_names(self) -> list[str]:
+        return [f"codes{number}" for number in range(len(self.bridges))]
+
+
+class Reader:
+    """Reads path after path of a batch out, from the input upwards.
+
+    Args:
+        layers: all AL layers.
+        readout: how.
+        codes: of all classes at every layer, as :func:`encode_classes` returns them; not needed by ``"decoder"``.
+    """
+
+    def __init__(self, layers: Sequence[ALLayer], readout: Readout, codes: Sequence[Tensor] = ()) -> None:
+        self.layers, self.readout, self.codes = layers, readout, codes
+        self._below: list[Tensor] = []
+
+    def __call__(self, k: int, association: Tensor) -> Tensor:
+        """Scores (B, width) of path k, which follows path k - 1; ``association`` is ``b_k(s_k)``, (B, target_dim)."""
+        if self.readout == "decoder":
+            return decode(self.layers[:k], association)
+        scores = class_scores(association, self.codes[k - 1])
+        if self.readout == "codes":
+            return scores
+        self._below.append(scores)
+        return mean_scores(self._below)
+
+    def select(self, keep: Tensor) -> None:
+        """Go on with some samples of the batch only; ``keep`` is (B,) bool."""
+        self._below = [scores[keep] for scores in self._below]
+
+
+def all_paths(layers: Sequence[ALLayer], x: State, read: Reader | None = None) -> Iterator[tuple[State, Tensor]]:
     """Walk up the layers once and read every path on the way.
 
     Args:
         layers: all AL layers, from the input upwards.
         x: the input, (B, ...).
+        read: reads them out; by their decoders if None.
 
     Yields:
         The state ``s_k`` and the scores (B, width) of path k.
     """
-    s = x
+    s, read = x, read or Reader(layers, "decoder")
     for k, layer in enumerate(layers, 1):
         s = layer.f(s)
-        yield s, decode(layers[:k], layer.b(s))
+        yield s, read(k, layer.b(s))
 
 
-def exit_early(layers: Sequence[ALLayer], x: State, sure: Callable[[Tensor, int], Tensor]) -> tuple[Tensor, Tensor]:
+def exit_early(
+    layers: Sequence[ALLayer], x: State, sure: Callable[[Tensor, int], Tensor], read: Reader | None = None
+) -> tuple[Tensor, Tensor]:
     """Let each sample leave at the first path that is sure of it; the rest goes on as a smaller batch.
 
     Args:
         layers: all AL layers, in evaluation mode.
         x: the input, (B, ...).
         sure: from scores (B', width) and path length k to (B',) bool, which samples leave.
+        read: reads the paths out; by their decoders if None.
 
     Returns:
         Scores (B, width) and the path length that made them, (B,) int64.
     """
-    s, depth = x, len(layers)
+    s, depth, read = x, len(layers), read or Reader(layers, "decoder")
     scores = left = exits = torch.empty(0)
     for k, layer in enumerate(layers, 1):
         s = layer.f(s)
-        path = decode(layers[:k], layer.b(s))
+        path = read(k, layer.b(s))
         if k == 1:
             scores = torch.empty_like(path)
             left = torch.arange(len(path), device=path.device)
@@ -96,4 +205,5 @@ def exit_early(layers: Sequence[ALLayer], x: State, sure: Callable[[Tensor, int]
         if bool(leaves.all()):
             break
         left, s = left[~leaves], select(s, ~leaves)
+        read.select(~leaves)
     return scores, exits

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from al_lightning.nn.layer import ALLayer
-from al_lightning.nn.path import InferencePath
+from al_lightning.nn.path import CodePath, InferencePath, Readout
 
 
 class LayerStack(nn.ModuleList):
@@ -69,16 +69,25 @@ class LayerStack(nn.ModuleList):
             )
         return path_length
 
-    def path(self, path_length: int | None = None) -> InferencePath:
+    def path(
+        self, path_length: int | None = None, readout: Readout = "decoder", classes: Tensor | None = None
+    ) -> InferencePath | CodePath:
         """What inference of a path computes, as a module of its own that shares these weights.
 
         Args:
             path_length: k in 1..L; the longest if None.
+            readout: how the path becomes scores.
+            classes: ``t_0`` of each class, (K, width); only ``"decoder"`` does without.
 
         Raises:
-            ValueError: if there is no such path.
+            ValueError: if there is no such path, or no class to be similar to.
         """
-        return InferencePath(self.active()[: self.length(path_length)])
+        layers = self.active()[: self.length(path_length)]
+        if readout == "decoder":
+            return InferencePath(layers)
+        if classes is None:
+            raise ValueError(f"Expected `classes` for the read-out {readout!r}, but got None.")
+        return CodePath(layers, classes, mean=readout == "mean")
 
 
 def _write_depth(stack: nn.Module, prefix: str, keep_vars: bool) -> None:

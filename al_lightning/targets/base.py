@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from al_lightning.nn.layer import ReconstructionLoss
+from al_lightning.nn.association import Association, ClassCodes, ReconstructionLoss
+
+Choice = TypeVar("Choice", bound=str)
 
 
 class Calibration(nn.Module):
-    """How the scores of each inference path are read; this base reads them as they are and has nothing to fit.
+    """How the scores of each read-out are read; this base reads them as they are and has nothing to fit.
+
+    A read-out is an inference path and the way in which its scores are made.
 
     Args:
-        paths: number of inference paths, at least 1.
+        readouts: how many there are, at least 1.
     """
 
-    def __init__(self, paths: int) -> None:
+    def __init__(self, readouts: int) -> None:
         super().__init__()
-        self.paths = paths
+        self.readouts = readouts
 
     def remembered(self) -> int | None:
         """How many batches were remembered since the last fit; None if there is nothing to fit."""
@@ -30,26 +34,26 @@ class Calibration(nn.Module):
     def reset(self) -> None:
         """Forget what was remembered."""
 
-    def read(self, scores: Tensor, path: int) -> Tensor:
-        """What scores of a path say.
+    def read(self, scores: Tensor, readout: int) -> Tensor:
+        """What scores of a read-out say.
 
         Args:
             scores: (B, width).
-            path: number of the path that made them, from 0.
+            readout: number of the read-out that made them, from 0.
 
         Returns:
             (B, ...) predictions.
         """
         return scores
 
-    def update(self, paths: Sequence[Tensor], y: Tensor) -> None:
-        """Remember what a validation batch says: scores (B, width) of every path, and its labels."""
+    def update(self, scores: Sequence[Tensor], y: Tensor) -> None:
+        """Remember what a validation batch says: scores (B, width) of the first read-outs, and its labels."""
 
-    def fit(self, paths: int) -> None:
+    def fit(self, readouts: int) -> None:
         """Fit what can be fitted to what was remembered over all processes, and forget it; nothing changes nothing.
 
         Args:
-            paths: how many paths there were; the first ones of all.
+            readouts: how many there were; the first ones of all.
         """
 
 
@@ -65,6 +69,8 @@ class Target(ABC):
     mode: ClassVar[Literal["min", "max"]]
     #: What the first layer may minimise to reconstruct ``t_0``; the first one is the default.
     reconstruction_losses: ClassVar[tuple[ReconstructionLoss, ...]] = ("mse",)
+    #: How a layer may compare samples with their targets; the first one is the default.
+    associations: ClassVar[tuple[Association, ...]] = ("mse",)
     #: Columns of a file of predictions, as :meth:`rows` fills them.
     columns: ClassVar[tuple[str, ...]]
 
@@ -87,6 +93,10 @@ class Target(ABC):
     def encode(self, y: Tensor) -> Tensor:
         """``t_0``: labels (B, ...) to floating point (B, width), in torch's default dtype."""
 
+    def encode_classes(self, y: Tensor) -> ClassCodes | None:
+        """``t_0`` of every class beside the labels (B,) of a batch; None if this kind has no classes."""
+        return None
+
     @abstractmethod
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """What a BP sibling minimises: scores (B, width) against labels (B, ...), a scalar of at least float32."""
@@ -99,9 +109,9 @@ class Target(ABC):
     def rows(self, predictions: Tensor) -> list[tuple[str | float, ...]]:
         """Predictions (B, ...) as rows of a file, one per sample, with a value for each of :attr:`columns`."""
 
-    def calibration(self, paths: int) -> Calibration:
-        """How scores of so many paths are read; by default as they are."""
-        return Calibration(paths)
+    def calibration(self, readouts: int) -> Calibration:
+        """How scores of so many read-outs are read; by default as they are."""
+        return Calibration(readouts)
 
     def confidence(self, predictions: Tensor) -> Tensor:
         """How sure predictions are, (B,) in [0, 1], for early exits.
@@ -115,22 +125,25 @@ class Target(ABC):
         )
 
     def reconstruction(self, asked: ReconstructionLoss | None) -> ReconstructionLoss:
-        """The first layer's reconstruction loss.
-
-        Args:
-            asked: the user's choice; the kind's default if None.
-
-        Returns:
-            The choice.
+        """The first layer's reconstruction loss: the one that was asked for, or the kind's default.
 
         Raises:
             ValueError: if this kind cannot be reconstructed by it.
         """
+        return self._choose("reconstruction_loss", self.reconstruction_losses, asked)
+
+    def association(self, asked: Association | None) -> Association:
+        """How layers compare samples with their targets: the way that was asked for, or the kind's default.
+
+        Raises:
+            ValueError: if this kind's targets cannot be compared so.
+        """
+        return self._choose("association", self.associations, asked)
+
+    def _choose(self, argument: str, allowed: Sequence[Choice], asked: Choice | None) -> Choice:
         if asked is None:
-            return self.reconstruction_losses[0]
-        if asked not in self.reconstruction_losses:
-            allowed = " or ".join(repr(name) for name in self.reconstruction_losses)
-            raise ValueError(
-                f"Expected `reconstruction_loss` to be {allowed} for a {type(self).__name__}, but got {asked!r}."
-            )
+            return allowed[0]
+        if asked not in allowed:
+            names = " or ".join(repr(name) for name in allowed)
+            raise ValueError(f"Expected `{argument}` to be {names} for a {type(self).__name__}, but got {asked!r}.")
         return asked

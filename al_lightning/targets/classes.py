@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
-from al_lightning.nn.layer import precise
+from al_lightning.nn.association import ClassCodes, precise
 from al_lightning.targets.base import Target
 from al_lightning.targets.temperature import Temperatures
 
@@ -37,6 +37,7 @@ class ClassTarget(Target):
     monitor = "acc"
     mode = "max"
     reconstruction_losses = ("cross_entropy", "mse")
+    associations = ("mse", "contrast")
     columns = ("class", "probability")
 
     def __init__(self, num_classes: int, class_names: Sequence[str] | None = None) -> None:
@@ -93,6 +94,14 @@ class ClassTarget(Target):
         one_hot = (label == torch.arange(self.num_classes, device=y.device)).to(torch.get_default_dtype())
         return one_hot.masked_fill_((label < 0) | (label >= self.num_classes), torch.nan)
 
+    def encode_classes(self, y: Tensor) -> ClassCodes:
+        """One-hot rows (K, K) of all classes, in torch's default dtype, beside the labels (B,) int64 of a batch.
+
+        A label that is no class makes all rows NaN.
+        """
+        one_hot = torch.eye(self.num_classes, device=y.device)
+        return ClassCodes(one_hot.masked_fill_(~self._valid(y).all(), torch.nan), y.clamp(0, self.num_classes - 1))
+
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy of scores (B, K) against labels (B,), what a BP sibling minimises; NaN as above."""
         each = F.cross_entropy(precise(scores), y.long().clamp(0, self.num_classes - 1), reduction="none")
@@ -102,9 +111,9 @@ class ClassTarget(Target):
         """``acc``: the share of all samples that are right."""
         return {"acc": MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)}
 
-    def calibration(self, paths: int) -> Temperatures:
-        """One temperature per path."""
-        return Temperatures(paths, self.num_classes)
+    def calibration(self, readouts: int) -> Temperatures:
+        """One temperature per read-out."""
+        return Temperatures(readouts, self.num_classes)
 
     def confidence(self, predictions: Tensor) -> Tensor:
         """The largest probability."""

@@ -1,4 +1,4 @@
-"""Calibrated probabilities: one temperature per inference path, fitted on validation data (Guo et al., ICML 2017)."""
+"""Calibrated probabilities: one temperature per read-out, fitted on validation data (Guo et al., ICML 2017)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from al_lightning.nn.layer import precise
+from al_lightning.nn.association import precise
 from al_lightning.targets.base import Calibration
 
 
@@ -21,17 +21,17 @@ class Temperatures(Calibration):
     T_k was fitted. It is 1 until then, and part of the state dict.
 
     Args:
-        paths: number of inference paths.
+        readouts: how many inference paths and ways to read them out there are.
         width: K, number of scores of a sample.
     """
 
     temperatures: Tensor
 
-    def __init__(self, paths: int, width: int) -> None:
-        super().__init__(paths)
+    def __init__(self, readouts: int, width: int) -> None:
+        super().__init__(readouts)
         self.width = width
-        self.register_buffer("temperatures", torch.ones(paths))
-        self.fits = nn.ModuleList(FittedTemperature() for _ in range(paths))
+        self.register_buffer("temperatures", torch.ones(readouts))
+        self.fits = nn.ModuleList(FittedTemperature() for _ in range(readouts))
 
     def remembered(self) -> int:
         """How many batches were remembered since the last fit."""
@@ -42,18 +42,18 @@ class Temperatures(Calibration):
         for fit in self.fits:
             cast(FittedTemperature, fit).reset()
 
-    def read(self, scores: Tensor, path: int) -> Tensor:
+    def read(self, scores: Tensor, readout: int) -> Tensor:
         """Probabilities (B, K) of scores (B, K), at least float32."""
-        return (precise(scores) / self.temperatures[path]).softmax(-1)
+        return (precise(scores) / self.temperatures[readout]).softmax(-1)
 
-    def update(self, paths: Sequence[Tensor], y: Tensor) -> None:
-        """Remember scores (B, K) of every path and labels (B,)."""
-        for fit, scores in zip(self.fits, paths):
-            cast(FittedTemperature, fit).update(scores, y)
+    def update(self, scores: Sequence[Tensor], y: Tensor) -> None:
+        """Remember scores (B, K) of the first read-outs and labels (B,)."""
+        for fit, one in zip(self.fits, scores):
+            cast(FittedTemperature, fit).update(one, y)
 
-    def fit(self, paths: int) -> None:
-        """Fit the temperatures of the first so many paths; without a sample they stay as they are."""
-        for index in range(paths):
+    def fit(self, readouts: int) -> None:
+        """Fit the temperatures of the first so many read-outs; without a sample they stay as they are."""
+        for index in range(readouts):
             fit = cast(FittedTemperature, self.fits[index])
             if not fit.scores:  # a process without a validation sample still takes part
                 fit.update(self.temperatures.new_empty(0, self.width), torch.empty(0, dtype=torch.long))

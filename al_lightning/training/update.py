@@ -12,7 +12,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from al_lightning.nn.layer import ALLayer, LayerLosses
+from al_lightning.nn.layer import ALLayer, LayerLosses, TargetState
 from al_lightning.nn.state import State, detach
 from al_lightning.training import randomness
 from al_lightning.training.agreement import gradient_scaler
@@ -103,12 +103,12 @@ class LayerUpdate:
         self.settings = settings
         self._reductions: list[Reduction] = []
 
-    def learn(self, s: State, t: Tensor, place: BatchPlace) -> tuple[State, Tensor, Tensor]:
+    def learn(self, s: State, t: TargetState, place: BatchPlace) -> tuple[State, TargetState, Tensor]:
         """Forward, losses, backward; the gradients start on their way to the other replicas.
 
         Args:
             s: the state ``s_{i-1}``.
-            t: ``t_{i-1}``, (B, ...).
+            t: ``t_{i-1}``, (B, ...), or one code per class and the labels.
             place: where the batch stands in the run.
 
         Returns:

@@ -5,49 +5,21 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import EarlyStopping
-from torch import Tensor, nn
+from target_kinds import Numbers
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from torchmetrics import MeanSquaredError, Metric
 
 import al_lightning as al
 from al_lightning.callbacks import Checkpoint, PredictionWriter
-from al_lightning.targets.base import Target
 
 Make = Callable[..., pl.Trainer]
-
-
-class Numbers(Target):
-    """D real numbers per sample."""
-
-    monitor = "mse"
-    mode: Literal["min", "max"] = "min"
-    columns = ("first", "last")
-
-    def __init__(self, dim: int) -> None:
-        self.dim = self.width = dim
-
-    def check(self, y: Tensor) -> None:
-        if y.ndim != 2 or y.shape[1] != self.dim or not y.is_floating_point():
-            raise ValueError(f"Expected numbers of shape (B, {self.dim}), but got {tuple(y.shape)} of {y.dtype}.")
-
-    def encode(self, y: Tensor) -> Tensor:
-        return y
-
-    def loss(self, scores: Tensor, y: Tensor) -> Tensor:
-        return F.mse_loss(scores, y)
-
-    def metrics(self) -> dict[str, Metric]:
-        return {"mse": MeanSquaredError()}
-
-    def rows(self, predictions: Tensor) -> list[tuple[str | float, ...]]:
-        return [(float(row[0]), float(row[-1])) for row in predictions]
 
 
 def data(n: int = 96, batch_size: int = 16, seed: int = 0) -> DataLoader[Any]:

@@ -47,12 +47,12 @@ def test_averaged_weights_have_their_own_temperatures(
     fitted = trainer(max_epochs=4, callbacks=[average, Checkpoint(dirpath=str(tmp_path))])
     fitted.fit(module, data)
     module.eval()
-    reference = Temperatures(module.path_count(), 10)
+    reference = Temperatures(len(module.active_readouts()), 10)
     with torch.no_grad():
         for batch in data.val_dataloader():
             x, y = data.prepare(batch)
-            reference.update(module.evaluate(x, y)[1], y)
-    reference.fit(module.path_count())
+            reference.update(list(module.evaluate(x, y)[1].values()), y)
+    reference.fit(len(module.active_readouts()))
     if use_buffers:  # else batch norm's statistics are those of the last weights
         assert torch.allclose(module.calibration.temperatures, reference.temperatures, rtol=1e-4)
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)

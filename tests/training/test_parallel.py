@@ -31,6 +31,8 @@ from al_lightning.training.reduction import ALONE, Share
 WORKER = Path(__file__).parents[1].joinpath("train_worker.py")
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
+    "contrast": {"options": {"association": "contrast", "readout": "codes"}},
+    "contrast uneven": {"options": {"association": "contrast"}, "uneven": True},
     "clipped": {"options": {"accumulate_grad_batches": 3, "gradient_clip_norm": 0.3}},
     "not isolated": {"options": {"isolated": False}},
     "uneven": {"uneven": True},
@@ -40,8 +42,8 @@ CASES: dict[str, dict[str, Any]] = {
     "BP norm": {"kind": "BP", "norm": True, "dropout": 0.3},
     "bf16": {"precision": "bf16-mixed"},
 }
-EQUAL = ["plain", "clipped", "not isolated", "uneven", "BP", "BP uneven"]
-AL = ["plain", "uneven", "norm", "not isolated"]
+EQUAL = ["plain", "contrast", "contrast uneven", "clipped", "not isolated", "uneven", "BP", "BP uneven"]
+AL = ["plain", "contrast", "uneven", "norm", "not isolated"]
 
 
 def launch(folder: Path, cases: dict[str, Any], *command: str) -> subprocess.CompletedProcess[str]:

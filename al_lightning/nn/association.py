@@ -1,0 +1,112 @@
+"""How a layer compares its bridge's output with its encoded target: by distance, or by contrast with other classes.
+
+A mean squared error against the code of a sample's own class says nothing of other classes' codes; the paper names
+contrasting as the next step (section 4.2). Here it is against one code per class, never against the samples of a batch:
+the loss depends neither on the batch size nor on the number of processes, and g and h run on K rows.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, float32, float64
+
+#: ``"mse"`` is the paper's; ``"contrast"`` adds a cross-entropy over the similarities with all classes' codes.
+Association: TypeAlias = Literal["mse", "contrast"]
+
+ReconstructionLoss: TypeAlias = Literal["mse", "cross_entropy"]
+
+ASSOCIATIONS: tuple[Association, ...] = ("mse", "contrast")
+
+#: Cosine similarities are divided by it before a softmax: they become scores within -10..10.
+TEMPERATURE = 0.1
+#: Norms below it count as it, so that the gradient of a bridge's zero output stays bounded.
+SMALLEST_NORM = 1e-3
+
+
+class ClassCodes(NamedTuple):
+    """The encoded target of a batch of classes: one code per class, and which of them each sample has.
+
+    ``codes`` (K, width) float; ``labels`` (B,) int64 in 0..K-1. The target ``t`` of the samples is ``codes[labels]``.
+    """
+
+    codes: Tensor
+    labels: Tensor
+
+
+def precise(x: Tensor) -> Tensor:
+    """At least float32: losses of a converged layer reach 1e-7 (Table 9), where half precision sees zero."""
+    return x if x.dtype in (float32, float64) else x.float()
+
+
+def rows(t: Tensor | ClassCodes) -> Tensor:
+    """The target of each sample, (B, width)."""
+    return t.codes[t.labels] if isinstance(t, ClassCodes) else t
+
+
+def class_scores(association: Tensor, codes: Tensor) -> Tensor:
+    r"""Similarities of bridged samples with the codes of all classes, :math:`\cos(b(s), c_k) / 0.1`.
+
+    Args:
+        association: ``b(s)``, (B, N).
+        codes: ``c``, (K, N).
+
+    Returns:
+        (B, K) in -10..10, at least float32; a zero vector is similar to none.
+    """
+    with torch.autocast(association.device.type, enabled=False):  # a product in half precision would be off by 0.03
+        samples, classes = (F.normalize(precise(x), dim=-1, eps=SMALLEST_NORM) for x in (association, codes))
+        return samples @ classes.T / TEMPERATURE
+
+
+def associated_loss(kind: Association, association: Tensor, target: Tensor | ClassCodes) -> Tensor:
+    r"""``A_i``: how far bridged samples are from their encoded targets.
+
+    .. math::
+
+        A_i^{mse} = \operatorname{mean}((b(s_i) - t_i)^2),\quad
+        A_i^{contrast} = A_i^{mse} + \operatorname{mean}\Bigl(-\log \frac{\exp(\cos(b(s_i), c_y) / 0.1)}
+        {\sum_k \exp(\cos(b(s_i), c_k) / 0.1)}\Bigr)
+
+    (paper, equation 3; section 4.2 for the second), with ``c_k`` the code of class k and ``t_i = c_y``.
+
+    Args:
+        kind: ``"mse"`` or ``"contrast"``.
+        association: ``b(s_i)``, (B, N).
+        target: ``t_i``, (B, N), or all classes' codes and the labels.
+
+    Returns:
+        A scalar of at least float32.
+
+    Raises:
+        ValueError: if a contrast is asked for and the target is no :class:`ClassCodes`.
+    """
+    distance = F.mse_loss(precise(association), precise(rows(target)))
+    if kind == "mse":
+        return distance
+    if not isinstance(target, ClassCodes):
+        raise ValueError(
+            "Expected the encoded target of an association by 'contrast' to be ClassCodes, one code per class and "
+            f"the labels, but got a tensor of shape {tuple(target.shape)}. Use association='mse' without classes."
+        )
+    return distance + F.cross_entropy(class_scores(association, target.codes), target.labels)
+
+
+def reconstruction_loss(kind: ReconstructionLoss, decoded: Tensor, t: Tensor | ClassCodes) -> Tensor:
+    """``R_i``: how far decoded targets are from what was encoded, mean over samples.
+
+    Args:
+        kind: ``"mse"``, or ``"cross_entropy"`` of logits against probabilities.
+        decoded: ``h(t_i)``, (B, width); of all classes, (K, width), where ``t`` is their codes.
+        t: ``t_{i-1}``, (B, width), or all classes' codes and the labels.
+
+    Returns:
+        A scalar of at least float32.
+    """
+    loss = F.cross_entropy if kind == "cross_entropy" else F.mse_loss
+    if isinstance(t, Tensor):
+        return loss(precise(decoded), precise(t))
+    each = loss(precise(decoded), precise(t.codes), reduction="none")
+    return each.view(len(each), -1).mean(1)[t.labels].mean()

@@ -1,0 +1,109 @@
+"""Trains the trials of a search one after the other and judges them by validation data alone.
+
+    python benchmarks/search.py benchmarks/search/cnn.yaml --output benchmarks/results/search-cnn.json
+
+A search is an experiment's yaml file: trials in place of runs, each a configuration and further arguments of ``fit``.
+Test data are never read. Every trial runs for as long as its arguments say, and its metrics are those of its last
+validation: no epoch is chosen. Finished trials are kept: start again to go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import logging
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from al_lightning.cli import trainer_commands
+from al_lightning.experiments.environment import environment
+from al_lightning.experiments.results import read_curve
+from al_lightning.experiments.spec import Experiment, load_experiment
+
+
+def train(command: list[str]) -> dict[str, Any]:
+    """Run one ``fit``.
+
+    Args:
+        command: its arguments.
+
+    Returns:
+        ``val``, the metrics of the last validation; seconds; and how many parameters it trained.
+    """
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        quiet = ["--trainer.default_root_dir", folder, "--trainer.enable_progress_bar", "false",
+                 "--trainer.enable_model_summary", "false"]  # fmt: skip
+        started = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            cli = trainer_commands.run("fit", [*command, *quiet])
+        seconds = time.perf_counter() - started
+        curve = read_curve(Path(str(cli.trainer.log_dir)) / "metrics.csv", cli.model.monitor)
+    return {
+        "val": {name: value for name, value in curve[-1].items() if name != "epoch"},
+        "seconds": round(seconds, 1),
+        "training_parameters": cli.model.training_parameters(),
+    }
+
+
+def table(search: Experiment, trials: list[dict[str, Any]]) -> Table:
+    """A line for each trial, the best read-out of each in front; means over seeds."""
+    rendered = Table(title=search.title)
+    for name in ("trial", "seeds", "full path", "best", "of", "all", "seconds"):
+        rendered.add_column(name, justify="left" if name in ("trial", "of", "all") else "right")
+    for run in search.runs:
+        group = [trial for trial in trials if trial["name"] == run.name]
+        if not group:
+            continue
+        names = [n for n in group[0]["val"] if n.startswith("val_acc_")] or ["val_acc"]
+        means = {n: 100 * statistics.mean(trial["val"][n] for trial in group) for n in ["val_acc", *names]}
+        best = max(names, key=lambda n: means[n])
+        rendered.add_row(
+            run.name,
+            str(len(group)),
+            f"{means['val_acc']:.2f}",
+            f"{means[best]:.2f}",
+            best.removeprefix("val_acc_"),
+            " ".join(f"{n.removeprefix('val_acc_')}:{means[n]:.2f}" for n in names if n != "val_acc"),
+            f"{statistics.mean(trial['seconds'] for trial in group):.0f}",
+        )
+    return rendered
+
+
+def main() -> None:
+    """Train what is missing, write after each trial, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("search", help="a yaml file of trials")
+    parser.add_argument("--output", type=Path, required=True, help="the result file")
+    parser.add_argument("--arguments", nargs="*", default=[], help="further arguments of every fit")
+    given = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    search = load_experiment(given.search)
+    before = json.loads(given.output.read_text())["trials"] if given.output.is_file() else []
+    kept = {(trial["command"]): trial for trial in before}
+    trials, console = [], Console(width=200)
+    for seed in search.seeds:
+        for run in search.runs:
+            command = ["--config", f"configs/{run.config}", "--seed_everything", str(seed), f"--data.seed={seed}",
+                       *run.arguments, *given.arguments]  # fmt: skip
+            words = " ".join(["al-lightning fit", *command])
+            if words not in kept:
+                kept[words] = {"name": run.name, "seed": seed, "command": words, **train(command)}
+                kept[words]["date"] = environment()["date"]
+                console.print(json.dumps(kept[words]["val"]), run.name, kept[words]["seconds"])
+            trials.append({**kept[words], "name": run.name})
+            document = {"title": search.title, "note": search.note, "environment": environment(), "trials": trials}
+            given.output.write_text(json.dumps(document, indent=1) + "\n")
+    console.print(table(search, trials))
+
+
+if __name__ == "__main__":
+    main()
