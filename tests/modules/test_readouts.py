@@ -66,7 +66,7 @@ def test_every_read_out_is_calibrated_by_itself(trainer: Make) -> None:
     found = []
     for k in (1, 2, 3):
         for readout in ("decoder", "codes", "mean"):
-            scores = module.eval()(x, k, readout)
+            scores = module.eval()(x, k, readout).detach()
             temperature = module.calibration.temperatures[
                 module.active_readouts().index(module.readout_name(k, readout))
             ]
