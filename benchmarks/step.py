@@ -1,12 +1,13 @@
-"""Step time and memory kept for backward: AL against BP, at equal batch, norm and activation.
+"""Step time and memory kept for backward: AL against BP and its frugal form, at equal batch, norm and activation.
 
     python benchmarks/step.py                       # CNN, VGG and ResNet, both bridges, both cuts
     python benchmarks/step.py --networks LSTM Transformer --bridges lean --batch_size 64 --root data   # on SST-2
     python benchmarks/step.py --networks CNN --bridges lean --output results/step.json
 
-Both siblings train through a Lightning Trainer, all its overhead included, with Adam on random images, or with fused
-Adam on the first batches of SST-2 (both siblings see the same). Rounds of AL and BP alternate within one run, so that a
-machine whose speed drifts does not favour one: read the ratios.
+Four ways to train a network: AL by each association, BP, and BP with activation checkpointing, one segment per AL
+layer, which is what a user short of memory would take instead. All train through a Lightning Trainer, all its overhead
+included, with Adam on random images, or with fused Adam on the first batches of SST-2 (all see the same). Rounds
+alternate within one run, so that a machine whose speed drifts does not favour one: read the ratios.
 
 Bytes kept for backward are counted, not sampled: every tensor that autograd saves is seen through
 ``torch.autograd.graph.saved_tensors_hooks``, its storage counted once while anything saved refers to it, parameters
@@ -38,6 +39,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
@@ -156,19 +158,38 @@ def device_bytes(module: SupervisedModule, data: Any) -> int | None:
 
 @dataclass
 class Row:
-    """One comparison; times are medians in milliseconds, bytes are peaks."""
+    """One way to train one network: median milliseconds of a step, peak bytes, and their ratios to those of BP."""
 
     network: str
     bridge: str
     cuts: str
-    al_ms: float
-    bp_ms: float
+    way: str
+    ms: float
     time_ratio: float
-    al_bytes: int
-    bp_bytes: int
+    bytes_kept: int
     bytes_ratio: float
-    al_device_bytes: int | None
-    bp_device_bytes: int | None
+    device_bytes: int | None
+
+
+class Checkpointed(nn.Module):
+    """A BP network that keeps only what enters its segments, and computes the rest again in backward.
+
+    Args:
+        segments: the trunk, in order; checkpointed one by one. Batch norm sees each batch twice.
+        head: the rest, kept as it is.
+    """
+
+    def __init__(self, segments: list[nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.segments = nn.ModuleList(segments)
+        self.head = head
+
+    def forward(self, x: Any) -> Tensor:
+        """Scores (B, num_classes)."""
+        for segment in self.segments:
+            x = checkpoint(segment, x, use_reentrant=False)
+        scores: Tensor = self.head(x)
+        return scores
 
 
 def images(batch_size: int, batches: int, size: int = 32) -> DataLoader[Any]:
@@ -179,40 +200,63 @@ def images(batch_size: int, batches: int, size: int = 32) -> DataLoader[Any]:
     return DataLoader(TensorDataset(x, y), batch_size=batch_size, generator=generator)
 
 
-def compare(network: str, bridge: str, cuts: Any, batch_size: int, rounds: int, steps: int, root: str) -> Row:
-    """One variant of one network against its sibling, in alternating rounds."""
+def variants(
+    network: str, bridge: str, cuts: Any, controls: dict[str, Any], classes: int
+) -> dict[str, SupervisedModule]:
+    """All ways to train one network: AL by both associations, BP, and BP with one checkpointed segment per AL layer."""
+    learner, rival = getattr(al, f"{network}AL"), getattr(al, f"{network}BP")
+    cut = {} if network in TEXT else {"cuts": cuts}
+    optimizer = {"optimizer": controls["optimizer"]} if "optimizer" in controls else {}
+    frugal = rival(classes, **controls).net
+    if network in TEXT:
+        depth = len(frugal) - 2  # embedding and blocks, before pooling and head
+        segments = Checkpointed(list(frugal[:depth]), frugal[depth:])
+    else:  # AL's own blocks, cut as finely as AL is
+        layers = learner(classes, bridge=bridge, **cut, **controls).layers
+        segments = Checkpointed([layer.f for layer in layers], frugal[-1])
+    return {
+        "AL, mse": learner(classes, bridge=bridge, association="mse", **cut, **controls),
+        "AL, contrast": learner(classes, bridge=bridge, association="contrast", **cut, **controls),
+        "BP": rival(classes, **controls),
+        "BP, checkpointed": al.BPModule(segments, classes, **optimizer),
+    }
+
+
+def compare(network: str, bridge: str, cuts: Any, batch_size: int, rounds: int, steps: int, root: str) -> list[Row]:
+    """All ways to train one network, in alternating rounds."""
     if network in TEXT:
         sentences = SST2(root, batch_size)
         data: Any = sentences
         controls: dict[str, Any] = dict(
             vocab_size=sentences.vocab_size, optimizer=functools.partial(torch.optim.Adam, fused=True)
         )
-        ours = getattr(al, f"{network}AL")(2, bridge=bridge, **controls)
-        theirs = getattr(al, f"{network}BP")(2, **controls)
     else:
         data = images(batch_size, steps + 1)
         controls = dict(norm="batch", activation="elu")
-        ours = getattr(al, f"{network}AL")(10, bridge=bridge, cuts=cuts, **controls)
-        theirs = getattr(al, f"{network}BP")(10, **controls)
-    al_ms, bp_ms = (1000 * statistics.median(s) for s in step_times([ours, theirs], data, rounds, steps))
-    al_bytes, bp_bytes = saved_bytes(ours, data), saved_bytes(theirs, data)
-    return Row(
-        network, bridge, str(cuts), al_ms, bp_ms, al_ms / bp_ms, al_bytes, bp_bytes, al_bytes / bp_bytes,
-        device_bytes(ours, data), device_bytes(theirs, data),
-    )  # fmt: skip
+    ways = variants(network, bridge, cuts, controls, 2 if network in TEXT else 10)
+    times = step_times(list(ways.values()), data, rounds, steps)
+    ms = {way: 1000 * statistics.median(seconds) for way, seconds in zip(ways, times)}
+    kept = {way: saved_bytes(module, data) for way, module in ways.items()}
+    return [
+        Row(
+            network, bridge, str(cuts), way, ms[way], ms[way] / ms["BP"], kept[way], kept[way] / kept["BP"],
+            device_bytes(module, data),
+        )
+        for way, module in ways.items()
+    ]  # fmt: skip
 
 
 def show(rows: list[Row], batch_size: int) -> Table:
     """The comparison as a table."""
-    table = Table(title=f"One training step, batch {batch_size}, AL against BP (below 1: AL is better)")
-    for column in ("network", "bridge", "cuts"):
+    table = Table(title=f"One training step, batch {batch_size}; ratios are to BP (below 1: better than BP)")
+    for column in ("network", "bridge", "cuts", "trained by"):
         table.add_column(column)
-    for column in ("AL ms", "BP ms", "time AL/BP", "AL MB kept", "BP MB kept", "kept AL/BP"):
+    for column in ("ms", "time / BP", "MB kept", "kept / BP"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
-            row.network, row.bridge, row.cuts, f"{row.al_ms:.1f}", f"{row.bp_ms:.1f}", f"{row.time_ratio:.2f}",
-            f"{row.al_bytes / 1e6:.1f}", f"{row.bp_bytes / 1e6:.1f}", f"{row.bytes_ratio:.2f}",
+            row.network, row.bridge, row.cuts, row.way, f"{row.ms:.1f}", f"{row.time_ratio:.2f}",
+            f"{row.bytes_kept / 1e6:.1f}", f"{row.bytes_ratio:.2f}",
         )  # fmt: skip
     return table
 
@@ -228,11 +272,13 @@ def save(output: Path | None, about: dict[str, Any], rows: list[Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Step time and memory kept for backward, AL against BP.")
+    parser = argparse.ArgumentParser(
+        description="Step time and memory kept for backward, AL against BP and BP with checkpointing."
+    )
     parser.add_argument("--networks", nargs="+", choices=[*CUTS, *TEXT], default=list(CUTS))
     parser.add_argument("--bridges", nargs="+", choices=["lean", "paper"], default=["lean", "paper"])
     parser.add_argument("--batch_size", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=3, help="turns of AL and BP")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each way to train")
     parser.add_argument("--steps", type=int, default=3, help="counted steps a turn")
     parser.add_argument("--root", default="data", help="folder that holds sst2/, for text networks")
     parser.add_argument("--output", type=Path, help="json file for the numbers")
@@ -243,9 +289,10 @@ def main() -> None:
     rows: list[Row] = []
     for network, bridge, cuts in ((n, b, c) for n in given.networks for b in given.bridges for c in CUTS.get(n, (3,))):
         with console.status(f"{network}, {bridge}, {cuts} ..."):
-            row = compare(network, bridge, cuts, given.batch_size, given.rounds, given.steps, given.root)
-        rows.append(row)
-        console.print(f"{network}, {bridge}, {cuts}: time {row.time_ratio:.2f}, kept {row.bytes_ratio:.2f}")
+            new = compare(network, bridge, cuts, given.batch_size, given.rounds, given.steps, given.root)
+        rows += new
+        said = ", ".join(f"{row.way} {row.time_ratio:.2f} / {row.bytes_ratio:.2f}" for row in new)
+        console.print(f"{network}, {bridge}, {cuts}, time / kept: {said}")
         gc.collect()  # the published VGG in 8 cuts needs gigabytes, and modules and trainers refer to each other
     console.print(show(rows, given.batch_size))
     about = {**environment(), "threads": torch.get_num_threads()}
