@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeAlias, cast
 
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 from typing_extensions import Unpack
 
 from al_lightning.callbacks.run_care import calibrates
@@ -22,7 +21,7 @@ from al_lightning.nn.sequence import Tokens
 from al_lightning.targets.base import Target
 from al_lightning.training import randomness
 from al_lightning.training.finite import first_bad, raise_not_finite
-from al_lightning.training.losses import TrainingLosses
+from al_lightning.training.losses import LossMeans
 from al_lightning.training.reduction import data_share
 from al_lightning.training.schedules import Interval
 
@@ -36,7 +35,7 @@ class SupervisedModule(RunModule):
     Args:
         target: what is learned.
         readouts: names of the ways to scores that are evaluated one by one; none if there is just one.
-        losses: from the log's name of a training loss to the numbers of the losses that it is the sum of.
+        losses: from the name of a loss behind ``train_`` to the numbers of the losses that it is the sum of.
         learning: see :class:`~al_lightning.modules.options.LearningOptions`; all of them.
 
     Raises:
@@ -77,8 +76,10 @@ class SupervisedModule(RunModule):
             }
         )
         # Not Lightning's own mean: over processes it divides by samples as integers. NaN stays NaN.
-        self.eval_losses = nn.ModuleDict({stage: MeanMetric(nan_strategy=math.nan) for stage in ("val", "test")})
-        self.train_losses = TrainingLosses(losses)
+        named = {"train": losses, "val": losses, "test": {"loss": losses["loss"]}}  # a test's table is long enough
+        self.loss_means = nn.ModuleDict(
+            {f"{stage}_losses": LossMeans({f"{stage}_{n}": w for n, w in own.items()}) for stage, own in named.items()}
+        )
         self.calibration = target.calibration(max(len(readouts), 1))
 
     @abstractmethod
@@ -87,7 +88,7 @@ class SupervisedModule(RunModule):
 
     @abstractmethod
     def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, and scores (B, width) by the name of the read-out that made them."""
+        """The losses of a batch, (n,), and scores (B, width) by the name of the read-out that made them."""
 
     @abstractmethod
     def scoring_network(self) -> nn.Module:
@@ -156,10 +157,11 @@ class SupervisedModule(RunModule):
 
     def _evaluate(self, batch: Batch, stage: str) -> tuple[Tensor, dict[str, Tensor]]:
         x, y = self.read_batch(batch)
-        loss, scores = self.evaluate(x, y)
-        mean = cast(MeanMetric, self.eval_losses[stage])
-        mean.update(loss, len(y))
-        self.log(f"{stage}_loss", mean, batch_size=len(y))
+        losses, scores = self.evaluate(x, y)
+        means = cast(LossMeans, self.loss_means[f"{stage}_losses"])
+        means.add(losses, len(y))
+        for name, mean in means.named(len(losses)).items():
+            self.log(name, mean, batch_size=len(y))
         endings = {"": scores[self.readout_name()], **{f"_{name}": own for name, own in scores.items()}}
         for ending, own in endings.items():
             for name in self.target.metrics():
@@ -236,10 +238,11 @@ class SupervisedModule(RunModule):
             losses: (n,) the batch's losses, detached.
             samples: how many samples the batch has.
         """
-        for name, mean in self.train_losses.add(losses, samples).items():
+        means = cast(LossMeans, self.loss_means["train_losses"])
+        for name, mean in means.add(losses, samples).items():
             self.log(name, mean, on_step=False, on_epoch=True, prog_bar=name == "train_loss", batch_size=samples)
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the Trainer
         if every and (self.trainer.fit_loop.epoch_loop.total_batch_idx + 1) % every == 0:
-            for name, loss in self.train_losses.of_step(losses).items():
+            for name, loss in means.of_step(losses).items():
                 if self.loggers or name == "train_loss_step":
                     self.log(name, loss, prog_bar=name == "train_loss_step", batch_size=samples)

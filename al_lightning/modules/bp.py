@@ -60,7 +60,7 @@ class BPModule(SupervisedModule):
             gradient_clip_norm=gradient_clip_norm,
             accumulate_grad_batches=accumulate_grad_batches,
             readouts=(),
-            losses={"train_loss": [0]},
+            losses={"loss": [0]},
         )
         self.net = net
         #: A learning rate in place of the optimizer's own, which a learning rate finder may set.
@@ -74,9 +74,9 @@ class BPModule(SupervisedModule):
         return scores
 
     def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The target's loss, and the scores: there is one way to them."""
+        """The target's loss, (1,), and the scores: there is one way to them."""
         scores = self(x)
-        return self.target.loss(scores, y), {self.readout_name(): scores}
+        return self.target.loss(scores, y).unsqueeze(0), {self.readout_name(): scores}
 
     def scoring_network(self) -> nn.Module:
         """The network."""

@@ -25,7 +25,7 @@ from al_lightning.nn.path import (
 )
 from al_lightning.nn.stack import LayerStack
 from al_lightning.targets.base import Target
-from al_lightning.training.update import loss_logs, objective
+from al_lightning.training.update import loss_logs
 
 #: What a read-out of path k is called in metrics: ``val_acc_path2``, ``val_acc_codes2``, ``val_acc_mean2``.
 NAMES: dict[Readout, str] = {"decoder": "path", "codes": "codes", "mean": "mean"}
@@ -164,17 +164,18 @@ class LayeredModule(SupervisedModule):
         return self.path(path_length, readout).parameter_count()
 
     def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum of all layers' losses, and the scores of every path by each read-out."""
+        """Losses ``A_1, R_1, A_2, ...`` of all layers, (2L,), and the scores of every path by each read-out."""
         s, t, layers = self.read_input(x), self.encode(y), self.layers.active()
         readers = {way: self._reader(way) for way in self._ways}
-        losses, scores = [], {}
+        losses: list[Tensor] = []
+        scores = {}
         for k, layer in enumerate(layers, 1):
             s, t_next = layer.f(s), layer.encode_target(t)
             association = layer.b(s)
-            losses.append(objective(layer.losses(association, t_next, t), k in self.associated_layers))
+            losses += layer.losses(association, t_next, t)
             scores.update({f"{NAMES[way]}{k}": read(k, association) for way, read in readers.items()})
             t = t_next
-        return torch.stack(losses).sum(), scores
+        return torch.stack(losses), scores
 
     def encode(self, y: Tensor) -> Tensor | ClassCodes:
         """``t_0`` of labels (B, ...): one row per sample, or where layers contrast classes, one per class."""

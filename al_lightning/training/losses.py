@@ -1,4 +1,4 @@
-"""Means of training losses over an epoch, kept on the device and read only when a logger wants them."""
+"""Means of losses over an epoch, kept on the device and read only when a logger wants them."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class EpochLoss(Metric):
         self._losses[0].reset()
 
 
-class TrainingLosses(nn.Module):
-    """All training losses of a module under the names of their logs.
+class LossMeans(nn.Module):
+    """All losses of a module under the names of their logs.
 
     Args:
-        names: from a log's name to the numbers of the losses that it is the sum of.
+        names: from a log's name to the numbers of the losses that it is the sum of; the first is that of all.
 
     Example:
-        >>> losses = TrainingLosses({"train_loss": [0, 1], "train_first": [0]})
+        >>> losses = LossMeans({"train_loss": [0, 1], "train_first": [0]})
         >>> sorted(losses.add(torch.tensor([1.0, 2.0]), samples=3))  # to be logged, once per epoch
         ['train_first', 'train_loss']
         >>> losses.add(torch.tensor([3.0, 2.0]), samples=1)
@@ -84,6 +84,7 @@ class TrainingLosses(nn.Module):
 
     def __init__(self, names: Mapping[str, Sequence[int]]) -> None:
         super().__init__()
+        self.whole = next(iter(names))
         self.sums = EpochLosses(1 + max(number for numbers in names.values() for number in numbers))
         self.means = nn.ModuleDict({name: EpochLoss(self.sums, numbers) for name, numbers in names.items()})
 
@@ -99,12 +100,14 @@ class TrainingLosses(nn.Module):
             after it. A Metric that was logged once is read by Lightning when the epoch ends.
         """
         self.sums.update(losses, samples)
-        if self.sums.update_count > 1:
-            return {}
+        return {} if self.sums.update_count > 1 else self.named(len(losses))
+
+    def named(self, losses: int) -> dict[str, Metric]:
+        """The means of the first so many losses, by name, to be logged."""
         new: dict[str, Metric] = {}
         for name, mean in self.means.items():
             assert isinstance(mean, EpochLoss)
-            if name == "train_loss" or max(mean.which) < len(losses):
+            if name == self.whole or max(mean.which) < losses:
                 mean.update()
                 new[name] = mean
         return new

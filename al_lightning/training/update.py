@@ -228,13 +228,13 @@ def loss_name(number: int) -> str:
 
 
 def loss_logs(depth: int, associated_layers: Collection[int]) -> dict[str, list[int]]:
-    """Names under which losses are logged, and the numbers, in the order ``A_1, R_1, A_2, ...``, that each sums up."""
+    """Names of losses behind ``train_`` or ``val_``, and the numbers, in the order ``A_1, R_1, ...``, each sums up."""
     single = {
-        f"train_layer{number // 2 + 1}_{('associated', 'reconstruction')[number % 2]}": [number]
+        f"layer{number // 2 + 1}_{('associated', 'reconstruction')[number % 2]}": [number]
         for number in range(2 * depth)
     }
     objective = [n for n in range(2 * depth) if n % 2 == 1 or n // 2 + 1 in associated_layers]
-    return {"train_loss": objective, **single}
+    return {"loss": objective, **single}
 
 
 def overlap(trainer: pl.Trainer, share: Share) -> int:

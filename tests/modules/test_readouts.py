@@ -41,8 +41,8 @@ def test_every_architecture_learns_by_contrast(name: str, trainer: Make) -> None
 def test_a_batch_of_another_size_or_with_absent_classes_is_learned() -> None:
     module = al.ALModule(hand_layers(3, association="contrast"), K)
     x, y = torch.randn(5, 6), torch.tensor([2, 2, 2, 2, 2])
-    loss, scores = module.evaluate(x, y)
-    assert loss.isfinite()
+    losses, scores = module.evaluate(x, y)
+    assert losses.isfinite().all()
     assert scores["codes3"].shape == (5, K)
 
 
@@ -56,6 +56,23 @@ def test_metrics_are_those_of_their_read_outs(trainer: Make) -> None:
             expected = float((scores.argmax(-1) == y).float().mean())
             assert metrics[f"test_acc_{way}{k}"] == pytest.approx(expected)
     assert metrics["test_acc"] == metrics["test_acc_mean2"]
+
+
+@pytest.mark.parametrize("association", ["mse", "contrast"])
+def test_losses_of_every_layer_are_validated(association: Any, trainer: Make) -> None:
+    """Associated loss by depth, as Tables 9 and 10 have it, over batches of 8 and 3 samples."""
+    module = al.ALModule(hand_layers(2, association=association), K)
+    (metrics,) = trainer().validate(module, loader(n=11), verbose=False)
+    sums = torch.zeros(4)
+    for x, y in loader(n=11):
+        s, t = x, module.encode(y)
+        for i, layer in enumerate(module.layers):
+            s, t, losses = layer(s, t)
+            sums[2 * i : 2 * i + 2] += len(y) * torch.stack(losses).detach()
+    for i in (0, 1):
+        assert metrics[f"val_layer{i + 1}_associated"] == pytest.approx(float(sums[2 * i]) / 11)
+        assert metrics[f"val_layer{i + 1}_reconstruction"] == pytest.approx(float(sums[2 * i + 1]) / 11)
+    assert metrics["val_loss"] == pytest.approx(float(sums.sum()) / 11)
 
 
 def test_every_read_out_is_calibrated_by_itself(trainer: Make) -> None:

@@ -142,7 +142,7 @@ def test_the_module_reads_out_as_it_is_told(readout: Any) -> None:
     layers = module.layers.active()
     codes = encode_classes(layers, torch.eye(K))
     walked = [scores for _, scores in all_paths(layers, x, Reader(layers, readout, codes))]
-    loss, evaluated = module.evaluate(x, torch.arange(6) % K)
+    _, evaluated = module.evaluate(x, torch.arange(6) % K)
     for k, (scores, one) in enumerate(zip(walked, module.forward_paths(x)), 1):
         torch.testing.assert_close(one, scores)
         torch.testing.assert_close(module(x, k), scores)

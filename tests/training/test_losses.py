@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
 import al_lightning as al
-from al_lightning.training.losses import TrainingLosses
+from al_lightning.training.losses import LossMeans
 
 Make = Callable[..., pl.Trainer]
 
@@ -82,7 +82,7 @@ def test_loggers_get_single_steps_when_they_want_them(trainer: Make, tmp_path: P
 
 
 def test_a_loss_that_joins_later_is_a_mean_over_its_own_samples() -> None:
-    losses = TrainingLosses({"train_loss": [0, 1], "first": [0], "second": [1]})
+    losses = LossMeans({"train_loss": [0, 1], "first": [0], "second": [1]})
     assert set(losses.add(torch.tensor([4.0]), 2)) == {"train_loss", "first"}
     assert losses.add(torch.tensor([1.0, 3.0]), 4) == {}
     assert losses.sums.compute().tolist() == [2.0, 3.0]

@@ -96,7 +96,7 @@ def test_channels_stay_last_from_layer_to_layer(name: str) -> None:
         for part in module.modules():
             if isinstance(part, nn.Conv2d):
                 part.register_forward_hook(look)
-        module.evaluate(x, y)[0].backward()
+        module.evaluate(x, y)[0].sum().backward()
         return {n: p.grad for n, p in module.named_parameters() if p.grad is not None}, last
 
     plain, first = gradients(x)
