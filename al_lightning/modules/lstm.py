@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 from typing_extensions import Unpack
 
-from al_lightning.modules.options import BPOptions, ConvertedOptions
+from al_lightning.modules.options import BPOptions, TextOptions
 from al_lightning.modules.text import TextAL, TextBP
 from al_lightning.nn.embedding import make_embedding
 from al_lightning.nn.lstm import BiLSTM
@@ -26,6 +27,19 @@ def lstm_blocks(inputs: int, hidden_dims: Sequence[int], dropout: float) -> list
         raise ValueError(f"Expected `hidden_dims` to hold widths of at least 1, but got {list(hidden_dims)}.")
     widths = [inputs, *(2 * hidden for hidden in hidden_dims)]
     return [BiLSTM(width, hidden, dropout) for width, hidden in zip(widths, hidden_dims)]
+
+
+def text_head(dims: Sequence[int], width: int) -> nn.Module:
+    """The head of a BP network: Linear and ReLU through ``dims``, then scores (B, width).
+
+    Raises:
+        ValueError: if a width is below 1.
+    """
+    if min(dims) < 1:
+        raise ValueError(f"Expected `head_dims` to hold widths of at least 1, but got {list(dims[1:])}.")
+    hidden = [part for a, b in pairwise(dims) for part in (nn.Linear(a, b), nn.ReLU())]
+    last = nn.Linear(dims[-1], width)
+    return nn.Sequential(*hidden, last) if hidden else last
 
 
 class LSTMAL(TextAL):
@@ -59,7 +73,7 @@ class LSTMAL(TextAL):
         dropout: float = 0.0,
         target_dim: int = 128,
         max_length: int | None = None,
-        **options: Unpack[ConvertedOptions],
+        **options: Unpack[TextOptions],
     ) -> None:
         super().__init__(
             make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout),
@@ -84,6 +98,7 @@ class LSTMBP(TextBP):
         embedding_dim: D of the embedding (Table 7: 300).
         hidden_dims: H of each direction of each Bi-LSTM layer (Table 7: 350 and 350).
         dropout: on the features of every layer, in training.
+        head_dims: widths of hidden layers before the last Linear (Table 6, "LSTM + MLP*3": two).
         max_length: most tokens of a text in training, for ``predict_text``; data modules link theirs.
         options: see :class:`~al_lightning.BPModule`.
     """
@@ -98,6 +113,7 @@ class LSTMBP(TextBP):
         embedding_dim: int = 300,
         hidden_dims: Sequence[int] = (350, 350),
         dropout: float = 0.0,
+        head_dims: Sequence[int] = (),
         max_length: int | None = None,
         **options: Unpack[BPOptions],
     ) -> None:
@@ -105,7 +121,7 @@ class LSTMBP(TextBP):
             make_embedding(vocab_size, vocabulary, glove, embedding_dim, dropout),
             lstm_blocks(embedding_dim, hidden_dims, dropout),
             "final",
-            functools.partial(nn.Linear, 2 * hidden_dims[-1]),
+            functools.partial(text_head, [2 * hidden_dims[-1], *head_dims]),
             num_classes,
             vocabulary,
             max_length=max_length,

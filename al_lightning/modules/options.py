@@ -86,6 +86,12 @@ class ConvertedOptions(AssociatedOptions, total=False):
     bridge_activation: SquashingActivation | None
 
 
+class TextOptions(ConvertedOptions, total=False):
+    """Those of a text network, see :class:`~al_lightning.modules.text.TextAL`."""
+
+    single_layer: bool
+
+
 def split_options(options: AssociatedOptions, target: Target) -> tuple[AssociationOptions, ALOptions]:
     """What concerns the association of blocks with a target, and what :class:`ALModule` takes.
 

@@ -15,7 +15,7 @@ from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.bp import BPModule
 from al_lightning.modules.options import AssociatedOptions, BPOptions, split_options
 from al_lightning.nn.bridges import BridgeKind, SquashingActivation
-from al_lightning.nn.convert import associate
+from al_lightning.nn.convert import associate, code_width
 from al_lightning.nn.embedding import TokenEmbedding
 from al_lightning.nn.inputs import TokenCheck
 from al_lightning.nn.sequence import Pool, PooledState, Pooling, sequence_bridge
@@ -121,6 +121,8 @@ class TextAL(TextModule, ALModule):
             code).
         bridge_activation: what follows a lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
         max_length: most tokens of a text in training, for ``predict_text``; taken from the data when a fit starts.
+        single_layer: make embedding and blocks one AL layer, trained end to end, with a single autoencoder behind it
+            (Table 6, "LSTM + AE*1").
         options: see :class:`~al_lightning.modules.options.AssociatedOptions` and :class:`~al_lightning.ALModule`.
     """
 
@@ -136,13 +138,18 @@ class TextAL(TextModule, ALModule):
         bridge: BridgeKind = "lean",
         bridge_activation: SquashingActivation | None = None,
         max_length: int | None = None,
+        single_layer: bool = False,
         **options: Unpack[AssociatedOptions],
     ) -> None:
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
         association, rest = split_options(options, target)
+        encoders: list[nn.Module] = [embedding, *blocks]
+        if single_layer:
+            encoders, bridges = [nn.Sequential(*encoders)], bridges[-1:]
+        width = code_width(target_dim, target.width, association["association"])
         layers = associate(
-            [embedding, *blocks],
-            [sequence_bridge(bridge, state, target_dim, bridge_activation) for state in bridges],
+            encoders,
+            [sequence_bridge(bridge, state, width, bridge_activation) for state in bridges],
             target.width,
             target_dim,
             **association,

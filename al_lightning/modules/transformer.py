@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 from typing_extensions import Unpack
 
-from al_lightning.modules.options import BPOptions, ConvertedOptions
+from al_lightning.modules.options import BPOptions, TextOptions
 from al_lightning.modules.text import TextAL, TextBP
 from al_lightning.nn.embedding import make_embedding
 from al_lightning.nn.sequence import PooledState
@@ -81,7 +81,7 @@ class TransformerAL(TextAL):
         dropout: float = 0.1,
         target_dim: int = 128,
         max_length: int | None = None,
-        **options: Unpack[ConvertedOptions],
+        **options: Unpack[TextOptions],
     ) -> None:
         blocks = encoder_blocks(embedding_dim, heads, feedforward_dims, dropout, positions, norm_first, activation)
         encoded = PooledState("mean", embedding_dim, norm=norm_first)

@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, float32, float64
 
-#: ``"mse"`` is the paper's; ``"contrast"`` adds a cross-entropy over the similarities with all classes' codes.
-Association: TypeAlias = Literal["mse", "contrast"]
+#: ``"mse"`` is the paper's; ``"contrast"`` adds a cross-entropy over the similarities with all classes' codes;
+#: ``"cross_entropy"`` reads the bridge as a classifier and its target as one-hot (Table 6, "w/o AE").
+Association: TypeAlias = Literal["mse", "contrast", "cross_entropy"]
 
 ReconstructionLoss: TypeAlias = Literal["mse", "cross_entropy"]
 
-ASSOCIATIONS: tuple[Association, ...] = ("mse", "contrast")
+ASSOCIATIONS: tuple[Association, ...] = ("mse", "contrast", "cross_entropy")
 
 #: Cosine similarities are divided by it before a softmax: they become scores within -10..10.
 TEMPERATURE = 0.1
@@ -70,10 +71,11 @@ def associated_loss(kind: Association, association: Tensor, target: Tensor | Cla
         A_i^{contrast} = A_i^{mse} + \operatorname{mean}\Bigl(-\log \frac{\exp(\cos(b(s_i), c_y) / 0.1)}
         {\sum_k \exp(\cos(b(s_i), c_k) / 0.1)}\Bigr)
 
-    (paper, equation 3; section 4.2 for the second), with ``c_k`` the code of class k and ``t_i = c_y``.
+    (paper, equation 3; section 4.2 for the second), with ``c_k`` the code of class k and ``t_i = c_y``. Under
+    ``"cross_entropy"`` ``b(s_i)`` are logits and ``t_i`` probabilities.
 
     Args:
-        kind: ``"mse"`` or ``"contrast"``.
+        kind: ``"mse"``, ``"contrast"`` or ``"cross_entropy"``.
         association: ``b(s_i)``, (B, N).
         target: ``t_i``, (B, N), or all classes' codes and the labels.
 
@@ -83,6 +85,8 @@ def associated_loss(kind: Association, association: Tensor, target: Tensor | Cla
     Raises:
         ValueError: if a contrast is asked for and the target is no :class:`ClassCodes`.
     """
+    if kind == "cross_entropy":
+        return F.cross_entropy(precise(association), precise(rows(target)))
     distance = F.mse_loss(precise(association), precise(rows(target)))
     if kind == "mse":
         return distance

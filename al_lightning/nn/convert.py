@@ -32,6 +32,17 @@ def _target_function(inputs: int, outputs: int, activation: TargetActivation | N
     return linear if activation is None else nn.Sequential(linear, SQUASHING[activation]())
 
 
+def code_width(target_dim: int, width: int, association: Association) -> int:
+    """Width of every ``t_i``: ``target_dim``, or that of the target itself where bridges are classifiers.
+
+    Args:
+        target_dim: N, as it was asked for.
+        width: of the target ``t_0``; K for classes.
+        association: how layers compare samples with their targets.
+    """
+    return width if association == "cross_entropy" else target_dim
+
+
 def _check_target_dim(target_dim: int) -> None:
     if target_dim < 1:
         raise ValueError(f"Expected `target_dim` to be at least 1, but got {target_dim}.")
@@ -57,7 +68,8 @@ def to_al_layers(
         blocks: the encoders ``f_1 .. f_L`` in order; each must return features (B, C, H, W) or (B, D).
         num_classes: K, or the ``width`` of another target kind.
         example_input: a batch of any size, with the shape and dtype that training will use.
-        target_dim: N, the width of every ``t_i`` (the autoencoders are overcomplete, section 6.9).
+        target_dim: N, the width of every ``t_i`` (the autoencoders are overcomplete, section 6.9); means nothing
+            without autoencoders.
         bridge: ``"lean"`` or ``"paper"``, see :func:`~al_lightning.nn.bridges.make_bridge`.
         bridge_activation: what follows a lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
         association: see :func:`associate`.
@@ -77,6 +89,7 @@ def to_al_layers(
     bridges: list[nn.Module] = []
     state = example_input
     _check_target_dim(target_dim)
+    target_dim = code_width(target_dim, num_classes, association.get("association", "mse"))
     check_bridge(bridge, bridge_activation)
     for number, block in enumerate(blocks, 1):
         was_training = block.training
@@ -120,7 +133,9 @@ def associate(
         score_activation: of ``h_1``; linear if None; the published image code uses ``"sigmoid"``.
         detach_target: stop the associated loss at g; the paper lets it through.
         reconstruction_loss: the first layer's, ``"cross_entropy"`` or ``"mse"``; all others use MSE.
-        association: ``"mse"``, the paper's, or ``"contrast"``, see :class:`~al_lightning.ALLayer`.
+        association: ``"mse"``, the paper's, or ``"contrast"``, see :class:`~al_lightning.ALLayer`; or
+            ``"cross_entropy"`` for no autoencoders at all: each bridge classifies, g and h do nothing, and ``t_i`` is
+            the target itself (Table 6, "w/o AE").
 
     Returns:
         L layers, ready for :class:`~al_lightning.ALModule`.
@@ -136,17 +151,22 @@ def associate(
             raise ValueError(f"Expected `{name}` to be 'tanh' or 'sigmoid', but got {value!r}.")
     if len(bridges) != len(blocks):
         raise ValueError(f"Expected one bridge for each of the {len(blocks)} blocks, but got {len(bridges)}.")
+    target_dim = code_width(target_dim, width, association)
     layers: list[ALLayer] = []
     previous = width
     for number, (block, bridge) in enumerate(zip(blocks, bridges), 1):
         first = number == 1
+        g: nn.Module = _target_function(previous, target_dim, target_activation)
+        h: nn.Module = _target_function(target_dim, previous, score_activation if first else target_activation)
+        if association == "cross_entropy":
+            g, h = nn.Identity(), nn.Identity()
         layers.append(
             ALLayer(
                 f=block,
                 b=bridge,
-                g=_target_function(previous, target_dim, target_activation),
-                h=_target_function(target_dim, previous, score_activation if first else target_activation),
-                reconstruction_loss=reconstruction_loss if first else "mse",
+                g=g,
+                h=h,
+                reconstruction_loss=reconstruction_loss if first and association != "cross_entropy" else "mse",
                 detach_target=detach_target,
                 association=association,
             )

@@ -67,7 +67,8 @@ class ALLayer(nn.Module):
             as logits; it makes sense for the first layer of a classifier.
         detach_target: stop the gradient of ``A_i`` at g, as most published code does; the paper lets it through.
         association: ``"mse"``, the paper's; or ``"contrast"``, which adds a cross-entropy over the similarities with
-            the codes of all classes, see :func:`~al_lightning.nn.association.associated_loss`.
+            the codes of all classes, see :func:`~al_lightning.nn.association.associated_loss`; or
+            ``"cross_entropy"``, which makes b a classifier, where ``t_i`` is one-hot.
 
     Raises:
         ValueError: if ``reconstruction_loss`` or ``association`` is unknown.
@@ -97,7 +98,8 @@ class ALLayer(nn.Module):
                 f"Expected `reconstruction_loss` to be 'mse' or 'cross_entropy', but got {reconstruction_loss!r}."
             )
         if association not in ASSOCIATIONS:
-            raise ValueError(f"Expected `association` to be 'mse' or 'contrast', but got {association!r}.")
+            names = " or ".join(map(repr, ASSOCIATIONS))
+            raise ValueError(f"Expected `association` to be {names}, but got {association!r}.")
         self.f, self.b, self.g, self.h = f, b, g, h
         self.reconstruction_loss: ReconstructionLoss = reconstruction_loss
         self.detach_target = detach_target

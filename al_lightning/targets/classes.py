@@ -37,7 +37,7 @@ class ClassTarget(Target):
     monitor = "acc"
     mode = "max"
     reconstruction_losses = ("cross_entropy", "mse")
-    associations = ("mse", "contrast")
+    associations = ("mse", "contrast", "cross_entropy")
     columns = ("class", "probability")
 
     def __init__(self, num_classes: int, class_names: Sequence[str] | None = None) -> None:

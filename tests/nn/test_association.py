@@ -103,7 +103,9 @@ def test_a_contrast_needs_classes() -> None:
     (layer,) = hand_layers(1, association="contrast")
     with pytest.raises(ValueError, match=r"to be ClassCodes.*but got a tensor of shape \(7, 5\)"):
         layer(torch.randn(7, 6), torch.randn(7, K))
-    with pytest.raises(ValueError, match="`association` to be 'mse' or 'contrast', but got 'cosine'"):
+    with pytest.raises(
+        ValueError, match="`association` to be 'mse' or 'contrast' or 'cross_entropy', but got 'cosine'"
+    ):
         hand_layers(1, association="cosine")
 
 
