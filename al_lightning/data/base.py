@@ -211,6 +211,10 @@ class BaseDataModule(RunDataModule, Generic[RawBatch, Samples]):
         """Batches in a new seeded order each epoch."""
         return self._loader("train")
 
+    def train_evaluation_dataloader(self) -> DataLoader[Any]:
+        """The training split in a fixed order, each sample once: to evaluate on what was trained."""
+        return self._loader("train", evaluation=True)
+
     def val_dataloader(self) -> Any:
         """Validation batches in a fixed order; none if ``val_fraction`` is 0."""
         return self._loader("val") if self.val_fraction > 0 else []
@@ -223,8 +227,8 @@ class BaseDataModule(RunDataModule, Generic[RawBatch, Samples]):
         """Batches to predict, in order: the test split, or what ``predict_from`` names."""
         return self._loader("predict")
 
-    def _loader(self, split: Split) -> DataLoader[Any]:
-        training, trainer = split == "train", self.trainer
+    def _loader(self, split: Split, evaluation: bool = False) -> DataLoader[Any]:
+        training, trainer = split == "train" and not evaluation, self.trainer
         shuffle = training and not getattr(trainer, "overfit_batches", 0)  # overfitting repeats the same batches
         return make_loader(
             self.dataset(split),
@@ -234,6 +238,6 @@ class BaseDataModule(RunDataModule, Generic[RawBatch, Samples]):
             seed=self.seed,
             training=training,
             shuffle=shuffle,
-            lengths=self.lengths(split),
+            lengths=None if evaluation else self.lengths(split),
             num_workers=self.num_workers,
         )

@@ -29,6 +29,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def hardware() -> str:
+    """The machine in a few words: ``AMD EPYC, 2 cores, NVIDIA H100``."""
+    about = environment()
+    parts = (about["processor"] or about["machine"], f"{about['cores']} cores", about["accelerator"])
+    return ", ".join(part for part in parts if part)
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []

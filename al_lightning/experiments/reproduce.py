@@ -6,10 +6,10 @@ Finished runs are kept as they finish: an interrupted experiment goes on where i
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
 
@@ -17,27 +17,18 @@ from al_lightning._version import __version__
 from al_lightning.configs import find_config
 from al_lightning.experiments import figure, results
 from al_lightning.experiments.results import Result
-from al_lightning.experiments.side_by_side import Train, processes, train_side_by_side
-from al_lightning.experiments.spec import Experiment
-from al_lightning.experiments.table import table
-
-
-class Job(NamedTuple):
-    """One training: its run's name and seed, the command, and the file that keeps its result."""
-
-    name: str
-    seed: int
-    command: list[str]
-    kept: Path
-
-    @property
-    def logs(self) -> Path:
-        """Folder for logs and checkpoints, the run's own: runs side by side must not write to one."""
-        return self.kept.with_suffix("")
+from al_lightning.experiments.side_by_side import Job, Train, processes, train_side_by_side
+from al_lightning.experiments.spec import RECIPES, Experiment, Recipe
+from al_lightning.experiments.table import markdown, remarks, rows, tables
 
 
 def reproduce(
-    experiment: Experiment, output: Path, seeds: Sequence[int], train: Train, arguments: Sequence[str] = ()
+    experiment: Experiment,
+    output: Path,
+    seeds: Sequence[int],
+    train: Train,
+    arguments: Sequence[str] = (),
+    recipes: Sequence[Recipe] = ("tuned",),
 ) -> list[Result]:
     """Train what is missing, then write and print everything.
 
@@ -45,27 +36,35 @@ def reproduce(
         experiment: what to train.
         output: folder for the results; finished runs found there are kept.
         seeds: one training per run and seed.
-        train: trains one run, from its name, seed, command and a folder for its logs; a function of a module, so that
-            other processes can call it.
+        train: trains one run; a function of a module, so that other processes can call it.
         arguments: further command-line arguments of every ``fit``.
+        recipes: whose settings to train with. What another recipe has reached before is shown too.
 
     Returns:
         All results, run by run, seed by seed.
 
     Raises:
-        ValueError: naming the run that failed; what other runs have finished is kept.
+        ValueError: naming the run that failed; what other runs have finished is kept. Or if a kept result cannot be
+            read, or no run has one of the recipes.
     """
     console = Console()
     folder = output / "runs"
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = _jobs(experiment, folder, seeds, arguments)
+    everything_there = _jobs(experiment, folder, seeds, arguments)
+    jobs = [job for job in everything_there if job.recipe in recipes]
+    if not jobs:
+        raise ValueError(
+            f"Expected runs with the recipe {' or '.join(map(repr, recipes))}, but this selection has none. Known are: "
+            f"{', '.join(dict.fromkeys(job.recipe for job in everything_there)) or 'none'}."
+        )
     finished: dict[Path, Result] = {}
-    for job in jobs:
+    for job in everything_there:
         kept = results.read_kept(job.kept)
         if kept is not None:
             finished[job.kept] = kept
-            console.print(f"{job.name}, seed {job.seed}: kept from {job.kept}")
-    missing = [job for job in jobs if job.kept not in finished]
+            console.print(f"{_said(job)}: kept from {job.kept}")
+    costs = {run.name: run.cost for run in experiment.runs}
+    missing = sorted((job for job in jobs if job.kept not in finished), key=lambda job: costs[job.name])
     with console.status(_status(missing)) as status:
         for job, result in _train_missing(missing, train, experiment.threads_per_run):
             results.keep(result, job.kept)
@@ -74,42 +73,51 @@ def reproduce(
             status.update(_status(missing))
             reached = result.test[f"test_{result.metric}"]
             said = f"{100 * reached:.2f} %" if result.metric == "acc" else f"{reached:.4g}"
-            console.print(f"{job.name}, seed {job.seed}: test {result.metric} {said} in {result.seconds:.1f} s")
-    everything = [finished[job.kept] for job in jobs]
+            console.print(f"{_said(job)}: test {result.metric} {said} in {result.seconds:.1f} s")
+    everything = [finished[job.kept] for job in everything_there if job.kept in finished]
     results.write(experiment, everything, output)
     figure.draw(experiment, everything, output / "learning_curves.png")
-    console.print(table(experiment, everything))
-    if experiment.note:
-        console.print(experiment.note.strip())
-    console.print(f"Written: {output}/results.json, results.csv, learning_curves.png")
+    shown = rows(experiment, everything)
+    (output / "results.md").write_text(markdown(experiment, everything, shown), encoding="utf-8")
+    console.print(*tables(experiment, everything, shown), sep="\n")
+    for line in remarks(experiment, everything):
+        console.print(line)
+    console.print(f"Written: {output}/results.json, results.csv, results.md, learning_curves.png")
     return everything
 
 
 def _jobs(experiment: Experiment, folder: Path, seeds: Sequence[int], arguments: Sequence[str]) -> list[Job]:
+    """Every training of the experiment, by every recipe."""
     jobs: list[Job] = []
-    for run in experiment.runs:
-        for seed in seeds:
-            command = ["fit", "--config", f"configs/{run.config}", "--seed_everything", str(seed),
-                       f"--data.seed={seed}", *run.arguments, *arguments]  # fmt: skip
-            kept = folder / f"{_slug(run.name)}-seed{seed}-{_key(command)}.json"
-            jobs.append(Job(run.name, seed, command, kept))
+    for run, recipe, seed in itertools.product(experiment.runs, RECIPES, seeds):
+        if recipe in run.recipes:
+            config = f"configs/{run.config_of(recipe)}"
+            command = ["fit", "--config", config, "--seed_everything", str(seed), f"--data.seed={seed}", *run.arguments,
+                       *arguments]  # fmt: skip
+            slug = _slug(run.name if recipe == "tuned" else f"{run.name} {recipe}")
+            kept = folder / f"{slug}-seed{seed}-{_key(command)}.json"
+            measures = (experiment.train_accuracy, experiment.test_curve)
+            jobs.append(Job(run.name, seed, recipe, command, kept, *measures))
     return jobs
+
+
+def _said(job: Job) -> str:
+    return f"{job.name}{'' if job.recipe == 'tuned' else ', paper recipe'}, seed {job.seed}"
 
 
 def _train_missing(jobs: Sequence[Job], train: Train, threads: int | None) -> Iterator[tuple[Job, Result]]:
     """Results as they come."""
     if threads is None or not processes(threads):
         for job in list(jobs):
-            yield job, train(job.name, job.seed, job.command, job.logs)
+            yield job, train(job)
         return
     waiting = list(jobs)
-    calls = [(job.name, job.seed, job.command, job.logs) for job in waiting]
-    for number, result in train_side_by_side(train, calls, threads):
+    for number, result in train_side_by_side(train, waiting, threads):
         yield waiting[number], result
 
 
 def _status(missing: Sequence[Job]) -> str:
-    return f"{len(missing)} runs to go: {', '.join(f'{job.name}, seed {job.seed}' for job in missing[:3])} ..."
+    return f"{len(missing)} runs to go: {'; '.join(map(_said, missing[:3]))} ..."
 
 
 def _slug(name: str) -> str:
@@ -118,5 +126,15 @@ def _slug(name: str) -> str:
 
 def _key(command: Sequence[str]) -> str:
     """Names what was run, the configuration's text included: an edited one is trained again."""
-    text = json.dumps([__version__, *command]) + Path(find_config(command[2])).read_text(encoding="utf-8")
+    text = json.dumps([__version__, *command]) + config_text(command[2])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def config_text(config: str) -> str:
+    """The text of a configuration, by its path ``configs/...``."""
+    return Path(find_config(config)).read_text(encoding="utf-8")
+
+
+def config_hash(config: str) -> str:
+    """Names the text of a configuration, so that a result can say whether it has changed since."""
+    return hashlib.sha256(config_text(config).encode()).hexdigest()[:16]

@@ -12,14 +12,43 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 
 from al_lightning.experiments.results import Result
+from al_lightning.experiments.spec import Recipe
 
-#: Trains one run: from its name, seed, command and a folder for its logs.
-Train: TypeAlias = Callable[[str, int, list[str], Path], Result]
+
+class Job(NamedTuple):
+    """One training.
+
+    Attributes:
+        name: of the run.
+        seed: of the run.
+        recipe: whose settings it is trained with.
+        command: ``fit`` and its arguments.
+        kept: the file that keeps its result.
+        train_accuracy: whether to measure the best checkpoint on the whole training split too.
+        test_curve: whether to measure test data after each validation.
+    """
+
+    name: str
+    seed: int
+    recipe: Recipe
+    command: list[str]
+    kept: Path
+    train_accuracy: bool = False
+    test_curve: bool = False
+
+    @property
+    def logs(self) -> Path:
+        """Folder for logs and checkpoints, the run's own: runs side by side must not write to one."""
+        return self.kept.with_suffix("")
+
+
+#: Trains one run.
+Train: TypeAlias = Callable[[Job], Result]
 
 
 def processes(threads: int) -> int:
@@ -30,18 +59,16 @@ def processes(threads: int) -> int:
     return max(1, cores // threads)
 
 
-def train_side_by_side(
-    train: Train, calls: Sequence[tuple[str, int, list[str], Path]], threads: int
-) -> Iterator[tuple[int, Result]]:
+def train_side_by_side(train: Train, jobs: Sequence[Job], threads: int) -> Iterator[tuple[int, Result]]:
     """Train several runs at the same time.
 
     Args:
         train: a function of a module, which other processes can import.
-        calls: its arguments, for each run.
+        jobs: what to train.
         threads: how many threads each process works with.
 
     Yields:
-        Number of the call and its result, as they come.
+        Number of the job and its result, as they come.
 
     Raises:
         ValueError: naming the run that failed. The others are ended.
@@ -50,26 +77,26 @@ def train_side_by_side(
     with _environment(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads)):
         # Spawned, not forked: where torch's threads have worked, a forked process waits for them for ever.
         pool = ProcessPoolExecutor(
-            min(processes(threads) or 1, max(len(calls), 1)),
+            min(processes(threads) or 1, max(len(jobs), 1)),
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_prepare_worker,
             initargs=(threads,),
         )
         try:
-            waiting: dict[Future[Result], int] = {pool.submit(train, *call): n for n, call in enumerate(calls)}
+            waiting: dict[Future[Result], int] = {pool.submit(train, job): n for n, job in enumerate(jobs)}
             while waiting:
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     number = waiting.pop(future)
-                    yield number, _result(future, calls[number])
+                    yield number, _result(future, jobs[number])
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in set(multiprocessing.active_children()) - before:
                 child.kill()  # after an error or Ctrl-C; a polite end would wait for the run, for Lightning catches it
 
 
-def _result(future: Future[Result], call: tuple[str, int, list[str], Path]) -> Result:
-    name, seed = call[:2]
+def _result(future: Future[Result], job: Job) -> Result:
+    name, seed = job.name, job.seed
     try:
         return future.result()
     except BrokenProcessPool as error:

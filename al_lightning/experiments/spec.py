@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -12,6 +15,14 @@ from al_lightning.configs import configs_folder
 
 #: In ``Run.paper``, the path of a network's full depth, or the only one of a network without paths.
 FULL = "full"
+#: In ``Run.paper``, the training accuracy.
+TRAIN = "train"
+
+
+#: Whose settings a run is trained with: ours, or those of the paper in ``configs/paper``.
+Recipe: TypeAlias = Literal["tuned", "paper"]
+
+RECIPES: tuple[Recipe, ...] = ("tuned", "paper")
 
 
 @dataclass
@@ -20,16 +31,35 @@ class Run:
 
     Args:
         name: what the table calls it.
-        config: path of its configuration below ``configs/``.
+        config: path of its configuration below ``configs/``; of the paper's recipe, below ``configs/paper/``.
         arguments: further command-line arguments of its ``fit``.
-        paper: the paper's own numbers: from the path (``"1"``, ``"2"`` and so on, or ``"full"``) to mean and standard
-            deviation, in the unit of the table (accuracies in %).
+        paper: the paper's own numbers: from the path (``"1"``, ``"2"`` and so on, or ``"full"``; ``"train"`` for the
+            training split) to mean and standard deviation, in the unit of the table (accuracies in %).
+        paper_epochs: the paper's mean number of epochs to the best validation, and its standard deviation.
+        recipes: whose settings it can be trained with.
+        cost: how long it takes, in any unit: cheap runs are trained first.
     """
 
     name: str
     config: str
     arguments: list[str] = field(default_factory=list)
     paper: dict[str, list[float]] = field(default_factory=dict)
+    paper_epochs: list[float] = field(default_factory=list)
+    recipes: list[Recipe] = field(default_factory=lambda: ["tuned"])
+    cost: float = 1.0
+
+    @property
+    def cell(self) -> str:
+        """Data set and network, ``fashion_mnist/cnn_al``: what ``--only`` selects."""
+        return self.config.removeprefix("paper/").removesuffix(".yaml")
+
+    def answers_to(self, wanted: str) -> bool:
+        """Whether ``--only`` means this run: by its name, its cell, the data set or the network."""
+        return wanted.lower() in (self.name.lower(), self.cell, *self.cell.split("/"))
+
+    def config_of(self, recipe: Recipe) -> str:
+        """Path of a recipe's configuration below ``configs/``."""
+        return self.config if recipe == "tuned" else f"paper/{self.config}"
 
 
 @dataclass
@@ -44,6 +74,10 @@ class Experiment:
         threads_per_run: how many threads a run works with. With a number, as many runs as the processor has room for
             are trained at the same time, each in a process of its own: small networks gain nothing from a second
             thread. If None, one run after the other has all threads.
+        train_accuracy: whether to measure the best checkpoint on the whole training split too, in evaluation mode and
+            by the labels that it was trained with (Table 5).
+        test_curve: whether to measure test data after each validation (Figures 3 and 6). They decide nothing.
+        layer_losses: whether the table has the associated loss of each layer on validation data (Tables 9 and 10).
     """
 
     title: str
@@ -51,6 +85,28 @@ class Experiment:
     seeds: list[int]
     note: str = ""
     threads_per_run: int | None = None
+    train_accuracy: bool = False
+    test_curve: bool = False
+    layer_losses: bool = False
+
+    def only(self, wanted: Sequence[str]) -> Experiment:
+        """The same experiment with some of its runs; all if ``wanted`` is empty.
+
+        Args:
+            wanted: names of runs, cells (``fashion_mnist/cnn_al``), data sets or networks.
+
+        Raises:
+            ValueError: if one of them selects nothing.
+        """
+        for one in wanted:
+            if not any(run.answers_to(one) for run in self.runs):
+                cells = ", ".join(dict.fromkeys(run.cell for run in self.runs))
+                raise ValueError(
+                    f"Expected `--only` to name cells, data sets or networks of this experiment, but nothing answers "
+                    f"to {one!r}. Its cells are: {cells}."
+                )
+        runs = [run for run in self.runs if not wanted or any(run.answers_to(one) for one in wanted)]
+        return dataclasses.replace(self, runs=runs)
 
 
 def load_experiment(name: str) -> Experiment:
@@ -83,10 +139,10 @@ def load_experiment(name: str) -> Experiment:
     experiment: Experiment = parser.instantiate(parsed).experiment
     for run in experiment.runs:
         for path_name, numbers in run.paper.items():
-            if len(numbers) not in (1, 2) or not (path_name == FULL or path_name.isdigit()):
+            if len(numbers) not in (1, 2) or not (path_name in (FULL, TRAIN) or path_name.isdigit()):
                 raise ValueError(
                     f"Expected `paper` of the run {run.name} in {path} to hold a mean and a standard deviation for a "
-                    f"path's number or 'full', but got {path_name}: {numbers}."
+                    f"path's number, 'full' or 'train', but got {path_name}: {numbers}."
                 )
     if experiment.threads_per_run is not None and experiment.threads_per_run < 1:
         raise ValueError(

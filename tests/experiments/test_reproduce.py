@@ -14,6 +14,7 @@ import yaml
 from al_lightning.cli import reproduce as experiments
 from al_lightning.cli.main import main
 from al_lightning.experiments.results import Result
+from al_lightning.experiments.side_by_side import Job
 
 SMALL = ["--data.train_samples=200", "--trainer.max_epochs=2", "--trainer.accelerator=cpu"]
 
@@ -48,7 +49,7 @@ def test_results_are_written_and_kept(
     main(["reproduce", small])
     assert logging.getLogger("lightning.pytorch").level == level  # a notebook goes on with its own
     printed = capsys.readouterr().out
-    for text in ("Small", "MLP-AL", "MLP-BP", "(full)", "±", "The paper says nothing.", "92.25 ± 0.75", "91.50"):
+    for text in ("Small", "MLP-AL", "MLP-BP", "(full)", "±", "The paper says nothing.", "92.25", "±0.75", "91.50"):
         assert text in printed
     folder = Path("results/small")
     document = json.loads((folder / "results.json").read_text())
@@ -64,14 +65,15 @@ def test_results_are_written_and_kept(
     assert document["paper"] == {"MLP-AL": {"2": [91.5], "full": [92.25, 0.75]}}
     first = document["results"][0]
     assert first["command"].startswith("al-lightning fit --config configs/digits/mlp_al.yaml --seed_everything 0")
-    assert {"test_acc", "test_acc_path1", "test_acc_path2", "test_acc_path3"} == set(first["test"])
+    readouts = {f"test_acc_{way}{k}" for way in ("path", "codes", "mean") for k in (1, 2, 3)}
+    assert {"test_acc", *readouts} == set(first["test"])
     assert len(first["curve"]) == first["epochs"] == 2
     assert first["training_parameters"] > first["inference_parameters"]
     best = max(first["curve"], key=lambda row: row["val_acc"])
     assert first["best_epoch"] == best["epoch"] + 1
     with open(folder / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * 4 + 2 * 1
+    assert len(rows) == 2 * 10 + 2 * 1
     assert (folder / "learning_curves.png").read_bytes()[:4] == b"\x89PNG"
     mean = statistics.mean(100 * r["test"]["test_acc"] for r in document["results"][:2])
     assert f"{mean:.2f}" in printed
@@ -89,20 +91,20 @@ def test_results_are_written_and_kept(
 def test_an_interrupted_experiment_goes_on(small: str, monkeypatch: pytest.MonkeyPatch) -> None:
     train, trained = experiments.train_run, []
 
-    def interrupted(name: str, seed: int, command: list[str], folder: Path) -> Result:
+    def interrupted(job: Job) -> Result:
         if len(trained) == 1:
             raise KeyboardInterrupt
-        trained.append((name, seed))
-        return train(name, seed, command, folder)
+        trained.append((job.name, job.seed))
+        return train(job)
 
     monkeypatch.setattr(experiments, "train_run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main(["reproduce", small])
     seen: list[tuple[str, int]] = []
 
-    def counted(name: str, seed: int, command: list[str], folder: Path) -> Result:
-        seen.append((name, seed))
-        return train(name, seed, command, folder)
+    def counted(job: Job) -> Result:
+        seen.append((job.name, job.seed))
+        return train(job)
 
     monkeypatch.setattr(experiments, "train_run", counted)
     main(["reproduce", small])
@@ -114,7 +116,7 @@ def test_mistakes_get_a_sentence() -> None:
         main(["reproduce", "tabel1"])
     run = {"name": "a", "config": "digits/mlp_al.yaml", "paper": {"best": [1.0]}}
     Path("paper.yaml").write_text(yaml.safe_dump({"title": "a", "seeds": [0], "runs": [run]}))
-    with pytest.raises(ValueError, match="a path's number or 'full', but got best"):
+    with pytest.raises(ValueError, match="a path's number, 'full' or 'train', but got best"):
         main(["reproduce", "paper.yaml"])
     Path("wrong.yaml").write_text("title: a\nseeds: [0]\nrun: []\n")
     with pytest.raises(ValueError, match="wrong.yaml to hold title, runs .* and seeds"):
