@@ -93,7 +93,7 @@ def test_both_recipes_stand_side_by_side(trained: list[Job], capsys: pytest.Capt
     main([*cell, "--recipe", "both"])
     assert len(trained) == 4
     with pytest.raises(ValueError, match="runs with the recipe 'paper', but this selection has none. Known are: tuned"):
-        main(["reproduce", "table9", "--recipe", "paper"])
+        main(["reproduce", "digits", "--recipe", "paper"])
 
 
 def test_a_column_of_training_accuracy_and_one_of_associated_losses(trained: list[Job]) -> None:
