@@ -9,7 +9,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from al_lightning.modules.converted import ConvertedAL, ConvertedBP
-from al_lightning.modules.options import BPOptions, ConvertedOptions
+from al_lightning.modules.options import BPOptions, ImageOptions
 from al_lightning.nn.image_units import Activation, Norm, check_image, conv_unit, dense_head, initialise
 
 #: (channels, stride) of the 8 convolutions.
@@ -78,7 +78,7 @@ class CNNAL(ConvertedAL):
         norm: Norm | None = "batch",
         activation: Activation = "elu",
         target_dim: int = 256,
-        **options: Unpack[ConvertedOptions],
+        **options: Unpack[ImageOptions],
     ) -> None:
         blocks = cnn_blocks(in_channels, image_size, norm=norm, activation=activation, cuts=cuts)
         super().__init__(blocks, num_classes, in_channels, image_size, target_dim=target_dim, **options)

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from al_lightning.modules.al import ALModule
 from al_lightning.modules.bp import BPModule
 from al_lightning.modules.options import AssociatedOptions, BPOptions, split_options
-from al_lightning.nn.bridges import BridgeKind, SquashingActivation
+from al_lightning.nn.bridges import LEAN_POOL, BridgeKind, SquashingActivation
 from al_lightning.nn.convert import to_al_layers
 from al_lightning.nn.image_units import initialise
 from al_lightning.nn.inputs import ImageCheck, VectorCheck
@@ -44,9 +44,10 @@ class ConvertedAL(ALModule):
         in_channels: channels of the images.
         image_size: height and width of the images.
         target_dim: N, width of every encoded target.
-        bridge: ``"lean"`` (pool to 4x4, one Linear: linear, as the text of the paper says) or ``"paper"`` (flatten,
+        bridge: ``"lean"`` (pool, one Linear: linear, as the text of the paper says) or ``"paper"`` (flatten,
             two sigmoid layers, 5N and N: the published image code's).
         bridge_activation: what follows a lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
+        bridge_pool: rows and columns of a map that a lean bridge reads at most.
         in_features: D, for vectors (B, D) in place of images; ``in_channels`` and ``image_size`` mean nothing then.
         options: see :class:`~al_lightning.modules.options.AssociatedOptions` and :class:`~al_lightning.ALModule`.
     """
@@ -61,6 +62,7 @@ class ConvertedAL(ALModule):
         target_dim: int = 128,
         bridge: BridgeKind = "lean",
         bridge_activation: SquashingActivation | None = None,
+        bridge_pool: int = LEAN_POOL,
         in_features: int | None = None,
         **options: Unpack[AssociatedOptions],
     ) -> None:
@@ -73,6 +75,7 @@ class ConvertedAL(ALModule):
             target_dim,
             bridge=bridge,
             bridge_activation=bridge_activation,
+            bridge_pool=bridge_pool,
             **association,
         )
         linear_bridge = bridge == "lean" and bridge_activation is None

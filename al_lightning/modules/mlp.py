@@ -10,7 +10,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from al_lightning.modules.converted import ConvertedAL, ConvertedBP
-from al_lightning.modules.options import BPOptions, ConvertedOptions
+from al_lightning.modules.options import BPOptions, ImageOptions
 from al_lightning.nn.image_units import Activation, Norm, check_image, dense_unit, initialise, linear_head
 
 
@@ -74,7 +74,7 @@ class MLPAL(ConvertedAL):
         norm: Norm | None = "batch",
         activation: Activation = "elu",
         target_dim: int = 128,
-        **options: Unpack[ConvertedOptions],
+        **options: Unpack[ImageOptions],
     ) -> None:
         blocks = mlp_blocks(in_channels, image_size, in_features, hidden_dims, norm=norm, activation=activation)
         super().__init__(

@@ -86,6 +86,12 @@ class ConvertedOptions(AssociatedOptions, total=False):
     bridge_activation: SquashingActivation | None
 
 
+class ImageOptions(ConvertedOptions, total=False):
+    """Those of a network on images, see :class:`~al_lightning.ConvertedAL`."""
+
+    bridge_pool: int
+
+
 class TextOptions(ConvertedOptions, total=False):
     """Those of a text network, see :class:`~al_lightning.modules.text.TextAL`."""
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from al_lightning.modules.converted import ConvertedAL, ConvertedBP
-from al_lightning.modules.options import BPOptions, ConvertedOptions
+from al_lightning.modules.options import BPOptions, ImageOptions
 from al_lightning.nn.image_units import Activation, Norm, activate, check_image, conv_unit, initialise, linear_head
 
 #: Channels of the three stages; the second and third halve the map.
@@ -115,7 +115,7 @@ class ResNetAL(ConvertedAL):
         norm: Norm | None = "batch",
         activation: Activation = "elu",
         target_dim: int = 128,
-        **options: Unpack[ConvertedOptions],
+        **options: Unpack[ImageOptions],
     ) -> None:
         blocks = resnet_blocks(in_channels, image_size, depth=depth, norm=norm, activation=activation, cuts=cuts)
         super().__init__(blocks, num_classes, in_channels, image_size, target_dim=target_dim, **options)

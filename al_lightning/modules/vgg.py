@@ -9,7 +9,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from al_lightning.modules.converted import ConvertedAL, ConvertedBP
-from al_lightning.modules.options import BPOptions, ConvertedOptions
+from al_lightning.modules.options import BPOptions, ImageOptions
 from al_lightning.nn.image_units import (
     Activation,
     Norm,
@@ -104,7 +104,7 @@ class VGGAL(ConvertedAL):
         norm: Norm | None = "batch",
         activation: Activation = "elu",
         target_dim: int = 300,
-        **options: Unpack[ConvertedOptions],
+        **options: Unpack[ImageOptions],
     ) -> None:
         blocks = vgg_blocks(in_channels, image_size, norm=norm, activation=activation, cuts=cuts)
         blocks += vgg_dense(image_size, norm=norm, activation=activation, cuts=cuts)

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from al_lightning.nn.association import Association, ReconstructionLoss
-from al_lightning.nn.bridges import SQUASHING, BridgeKind, SquashingActivation, check_bridge, make_bridge
+from al_lightning.nn.bridges import (
+    LEAN_POOL,
+    SQUASHING,
+    BridgeKind,
+    SquashingActivation,
+    check_bridge,
+    make_bridge,
+)
 from al_lightning.nn.layer import ALLayer
 
 TargetActivation: TypeAlias = SquashingActivation
@@ -56,6 +63,7 @@ def to_al_layers(
     *,
     bridge: BridgeKind = "lean",
     bridge_activation: SquashingActivation | None = None,
+    bridge_pool: int = LEAN_POOL,
     **association: Unpack[AssociationOptions],
 ) -> list[ALLayer]:
     """Give every block a bridge, a target encoder and a target decoder (Algorithm 1).
@@ -72,6 +80,7 @@ def to_al_layers(
             without autoencoders.
         bridge: ``"lean"`` or ``"paper"``, see :func:`~al_lightning.nn.bridges.make_bridge`.
         bridge_activation: what follows a lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
+        bridge_pool: rows and columns of a map that a lean bridge reads at most.
         association: see :func:`associate`.
 
     Returns:
@@ -90,7 +99,7 @@ def to_al_layers(
     state = example_input
     _check_target_dim(target_dim)
     target_dim = code_width(target_dim, num_classes, association.get("association", "mse"))
-    check_bridge(bridge, bridge_activation)
+    check_bridge(bridge, bridge_activation, bridge_pool)
     for number, block in enumerate(blocks, 1):
         was_training = block.training
         with torch.no_grad():
@@ -102,7 +111,7 @@ def to_al_layers(
                 f"but got {type(state).__name__}. Give `associate` a bridge that reads it."
             )
         try:
-            bridges.append(make_bridge(bridge, tuple(state.shape[1:]), target_dim, bridge_activation))
+            bridges.append(make_bridge(bridge, tuple(state.shape[1:]), target_dim, bridge_activation, bridge_pool))
         except ValueError as error:
             raise ValueError(f"Block {number} ({type(block).__name__}) cannot be bridged. {error}") from None
     return associate(blocks, bridges, num_classes, target_dim, **association)
