@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -111,3 +112,63 @@ def test_bytes_of_one_reduction(throughput: ModuleType, kind: str, trainer: Call
     sent = 4 * module.training_parameters() if kind == "BP" else 0  # AL reduces nothing where there is nobody else
     assert counted.bytes == 3 * sent
     torch.distributed.destroy_process_group()
+
+
+# ------------------------------------------------------------------ the page of all results
+
+
+@pytest.fixture(scope="module")
+def report() -> ModuleType:
+    return script("report")
+
+
+def test_the_page_of_results_is_that_of_the_files(report: ModuleType) -> None:
+    """Whoever adds a result file runs `python benchmarks/report.py`."""
+    assert (report.FOLDER.parent / "RESULTS.md").read_text(encoding="utf-8") == report.page(report.read(report.FOLDER))
+
+
+def test_every_number_leads_to_its_file(report: ModuleType) -> None:
+    written = report.page(report.read(report.FOLDER))
+    for file in report.FOLDER.rglob("*.json"):
+        assert f"](results/{file.relative_to(report.FOLDER).as_posix()})" in written
+
+
+def test_runs_are_averaged_over_seeds_and_marked(report: ModuleType, tmp_path: Path) -> None:
+    now = report.config_hash("configs/digits/mlp_al.yaml")
+
+    def run(name: str, seed: int, accuracy: float, kept: str, arguments: str = "") -> dict[str, object]:
+        command = f"al-lightning fit --config configs/digits/mlp_al.yaml --seed_everything {seed}{arguments}"
+        test = {"test_acc": accuracy, "test_acc_path1": 0.5, "test_acc_path2": accuracy, "test_acc_codes2": 0.7}
+        return {"name": name, "seed": seed, "command": command, "test": test, "epochs": 3, "config_hash": kept}
+
+    runs = [run("A", 0, 0.9, now), run("A", 1, 0.92, now), run("B", 0, 0.8, "other", " --data.train_samples 50")]
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "results.json").write_text(json.dumps({"title": "T", "results": runs, "environment": {}}))
+    documents = report.read(tmp_path)
+    lines = report.page(documents).splitlines()
+    (first,) = [line for line in lines if line.startswith("| A |")]
+    assert "| 50.00 ± 0.00 / 91.00 ± 1.41 | 70.00 ± 0.00 |" in first
+    assert "| whole set | 0, 1 |" in first
+    assert "| as now |" in first
+    (second,) = [line for line in lines if line.startswith("| B |")]
+    assert "**50 training samples**" in second
+    assert "**changed since**" in second
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
+    report.fill(readme, report.readme_table(documents))
+    text = readme.read_text()
+    assert text.startswith(f"before\n{report.START}\n| run |")
+    assert text.endswith(f"\n{report.END}\nafter\n")
+    assert "| B † |" in text
+    assert "old" not in text
+    with pytest.raises(ValueError, match="to have the lines <!-- results:start -->"):
+        report.fill(tmp_path / "some" / "results.json", [])
+
+
+def test_trials_are_ranked_by_validation(report: ModuleType) -> None:
+    trials = [
+        {"name": name, "val": {"val_acc": own, "val_acc_path1": own, "val_acc_mean1": mean}, "seconds": 1.0}
+        for name, own, mean in (("a", 0.8, 0.81), ("b", 0.7, 0.9))
+    ]
+    rows = report.search({"trials": trials})[2:]
+    assert [row.split(" | ")[:4] for row in rows] == [["| b", "1", "90.00", "mean1"], ["| a", "1", "81.00", "mean1"]]

@@ -1,0 +1,233 @@
+"""Writes benchmarks/RESULTS.md, and the README's table of accuracies, from the result files alone.
+
+    python benchmarks/report.py
+    python benchmarks/report.py --readme README.md      # what stands between its two markers as well
+
+Every number leads to its file, and by it to command, configuration, seeds, versions, hardware and date. A run whose
+configuration has changed since, or was not recorded, is marked. The same files make the same page, to the letter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from al_lightning.experiments.reproduce import config_hash
+from al_lightning.experiments.table import WAYS, mean_sd
+
+FOLDER = Path(__file__).parent / "results"
+START, END = "<!-- results:start -->", "<!-- results:end -->"
+Document = dict[str, Any]
+
+
+def line(cells: Iterable[str]) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table."""
+    return [line(columns), line("---" for _ in columns), *map(line, rows)]
+
+
+def about(name: str, document: Document) -> str:
+    """Where a table's numbers come from."""
+    told = document.get("environment", {})
+    versions = [f"{package} {told[package]}" for package in ("torch", "lightning", "python") if told.get(package)]
+    machine = [told[k] for k in ("processor", "accelerator") if told.get(k)]
+    cores = [f"{told['cores']} cores"] if told.get("cores") else []
+    seed = [f"seed {document['seed']}"] if "seed" in document else []
+    said = ", ".join([*seed, *machine, *cores, *versions, *([told["date"]] if told.get("date") else [])])
+    command = f" `{document['command']}`" if document.get("command") else ""
+    return f"[`{name}`](results/{name}):{command} {said}.".replace(": ,", ":")
+
+
+def state(run: Document) -> str:
+    """Whether a run's configuration is still what it was trained with."""
+    if not run.get("config_hash"):
+        return "not recorded"
+    words = run["command"].split()
+    try:
+        now = config_hash(words[words.index("--config") + 1])
+    except (OSError, ValueError):
+        return "gone"
+    return "as now" if now == run["config_hash"] else "**changed since**"
+
+
+def groups(results: Sequence[Document]) -> dict[tuple[str, str], list[Document]]:
+    """Results of the same run and recipe, over seeds."""
+    found: dict[tuple[str, str], list[Document]] = {}
+    for run in results:
+        found.setdefault((run["name"], run.get("recipe", "tuned")), []).append(run)
+    return found
+
+
+def reached(group: Sequence[Document], way: str) -> str:
+    """What the paths of a run reach by one read-out, in percent; of a run without paths, its only number."""
+    metric = f"test_{group[0].get('metric', 'acc')}"
+    paths = [name for name in group[0]["test"] if name.startswith(f"{metric}_{way}")]
+    if not paths and way == "path":
+        paths = [metric]
+    return " / ".join(mean_sd([run["test"][name] for run in group], factor=100) for name in paths)
+
+
+def data_of(run: Document, document: Document) -> str:
+    """Which training samples a run saw."""
+    asked = re.search(r"--data\.train_samples[= ](\d+)", run.get("command", ""))
+    samples = run.get("train_samples") or (int(asked[1]) if asked else None)
+    return f"**{samples:,} training samples**" if samples else str(document.get("data", "whole set"))
+
+
+def accuracy(document: Document) -> list[str]:
+    """An experiment's runs."""
+    rows = []
+    for (name, recipe), group in groups(document["results"]).items():
+        first = group[0]
+        seeds = ", ".join(str(run["seed"]) for run in group)
+        best = [run["best_epoch"] for run in group if "best_epoch" in run]
+        epochs = mean_sd(best, 1) if best else "?"
+        seconds = [run["seconds"] for run in group if run.get("seconds")]
+        rows.append([
+            name if recipe == "tuned" else f"{name}, paper's recipe", data_of(first, document), seeds,
+            *(reached(group, way) for way in WAYS),
+            f"{epochs} of {first['epochs']}",
+            f"{statistics.mean(seconds):.0f}" if seconds else "", state(first),
+            f"`{first['command']}`" if first.get("command") else "",
+        ])  # fmt: skip
+    columns = ["run", "data", "seeds", *(f"{heading}, path by path" for heading in WAYS.values()), "best epoch",
+               "seconds", "configuration", "command of the first seed"]  # fmt: skip
+    return grid(columns, rows)
+
+
+def search(document: Document) -> list[str]:
+    """Trials by validation accuracy, the best first."""
+    rows = []
+    for (name, _), group in groups(document["trials"]).items():
+        names = [n for n in group[0]["val"] if n.startswith("val_acc_")]
+        means = {n: statistics.mean(trial["val"][n] for trial in group) for n in ["val_acc", *names]}
+        best = max(means, key=lambda n: means[n])
+        paths = {way: [means[n] for n in sorted(names) if n.startswith(f"val_acc_{way}")] for way in WAYS}
+        each = [" / ".join(f"{100 * value:.2f}" for value in values) for values in paths.values()]
+        seconds = f"{statistics.mean(trial['seconds'] for trial in group):.0f}"
+        label = best.removeprefix("val_").removeprefix("acc_") if names else ""
+        rows.append((means[best], [name, str(len(group)), f"{100 * means[best]:.2f}", label, *each, seconds]))
+    columns = ["trial", "seeds", "best, %", "of", *(f"{heading}, path by path" for heading in WAYS.values()), "seconds"]
+    return grid(columns, [row for _, row in sorted(rows, key=lambda pair: -pair[0])])
+
+
+def steps(document: Document) -> list[str]:
+    """Step times and bytes kept for backward, as ratios to BP."""
+    rows = []
+    for row in document["rows"]:
+        if "way" in row:
+            rows.append([row["network"], row["bridge"], row["cuts"], row["way"], f"{row['ms']:.1f}",
+                         f"{row['time_ratio']:.2f}", f"{row['bytes_ratio']:.2f}"])  # fmt: skip
+        elif "al_ms" in row:
+            rows.append([row["network"], row["bridge"], row["cuts"], "AL, mse", f"{row['al_ms']:.1f}",
+                         f"{row['time_ratio']:.2f}", f"{row['bytes_ratio']:.2f}"])  # fmt: skip
+    return grid(["network", "bridge", "cuts", "trained by", "ms a step", "time / BP", "kept / BP"], rows)
+
+
+def throughput(document: Document) -> list[str]:
+    """Samples a second."""
+    rows = [
+        [*(str(value) for value in row["setting"].values()), str(row["processes"]), f"{row['samples_per_second']:.1f}"]
+        for row in document["rows"]
+    ]
+    return grid([*document["rows"][0]["setting"], "processes", "samples a second"], rows)
+
+
+def sections(documents: dict[str, Document]) -> list[tuple[str, list[str]]]:
+    """Headings and the lines below them."""
+    kinds: dict[str, list[str]] = {name: [] for name in (
+        "Accuracy", "Searches (validation accuracy; test data were not read)", "Step time and memory", "Throughput",
+        "Other measurements")}  # fmt: skip
+    titles = list(kinds)
+    for name, document in documents.items():
+        rows = document.get("rows") or [{}]
+        if document.get("results") and all("test" in run for run in document["results"]):
+            title, table = titles[0], accuracy(document)
+        elif "trials" in document:
+            title, table = titles[1], search(document)
+        elif {"way", "al_ms"} & rows[0].keys():
+            title, table = titles[2], steps(document)
+        elif "samples_per_second" in rows[0]:
+            title, table = titles[3], throughput(document)
+        else:
+            title, table = titles[4], []
+        heading = [f"### {document['title']}", ""] if document.get("title") else []
+        note = ["", str(document["note"]).strip()] if document.get("note") and title != titles[3] else []
+        kinds[title] += [*heading, *table, *([""] if table else []), about(name, document), *note, ""]
+    return list(kinds.items())
+
+
+def page(documents: dict[str, Document]) -> str:
+    """The whole page."""
+    text = [
+        "# Results",
+        "",
+        "Written by `python benchmarks/report.py` from the files under `results/`; what each file is about stands in",
+        "[`results/README.md`](results/README.md). Accuracies in %, mean ± standard deviation.",
+        "",
+    ]
+    for title, lines in sections(documents):
+        text += [f"## {title}", "", *lines]
+    return "\n".join(text).rstrip() + "\n"
+
+
+def readme_table(documents: dict[str, Document]) -> list[str]:
+    """The README's table: every experiment's runs, each with the read-out that its configuration chose."""
+    rows = []
+    for name, document in documents.items():
+        if not document.get("results") or not all("test" in run for run in document["results"]):
+            continue
+        for (run, recipe), group in groups(document["results"]).items():
+            metric = f"test_{group[0].get('metric', 'acc')}"
+            own = mean_sd([one["test"][metric] for one in group], factor=100)
+            mark = "" if state(group[0]) == "as now" else " †"
+            seeds = f"{len(group)} seed{'s' if len(group) > 1 else ''}"
+            paper = "" if recipe == "tuned" else ", paper's recipe"
+            link = f"[file](benchmarks/results/{name})"
+            rows.append([f"{run}{paper}{mark}", data_of(group[0], document), reached(group, "path"), own, seeds, link])
+    columns = ["run", "data", "paths by their decoders", "as configured", "seeds", "from"]
+    return [*grid(columns, rows), "", "† the configuration has changed since, or was not recorded."]
+
+
+def fill(path: Path, lines: Sequence[str]) -> None:
+    """Put lines between the markers of a file.
+
+    Raises:
+        ValueError: if the file lacks them.
+    """
+    text = path.read_text(encoding="utf-8")
+    if START not in text or END not in text:
+        raise ValueError(f"Expected {path} to have the lines {START} and {END}, but it has not. Add them.")
+    before, after = text.split(START)[0], text.split(END)[1]
+    path.write_text("\n".join([before + START, *lines, END + after]), encoding="utf-8")
+
+
+def read(folder: Path) -> dict[str, Document]:
+    """All result files by their paths below the folder, in the order of their names."""
+    files = sorted(folder.rglob("*.json"))
+    return {file.relative_to(folder).as_posix(): json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def main() -> None:
+    """Write the page, and the README's table if asked for."""
+    parser = argparse.ArgumentParser(description="Write RESULTS.md from the result files.")
+    parser.add_argument("--output", type=Path, default=FOLDER.parent / "RESULTS.md")
+    parser.add_argument("--readme", type=Path, help="a file with the two markers, to be filled")
+    given = parser.parse_args()
+    documents = read(FOLDER)
+    given.output.write_text(page(documents), encoding="utf-8")
+    if given.readme is not None:
+        fill(given.readme, readme_table(documents))
+
+
+if __name__ == "__main__":
+    main()
