@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from al_lightning.modules.al import ALModule
 from al_lightning.modules.bp import BPModule
 from al_lightning.modules.options import AssociatedOptions, BPOptions, split_options
-from al_lightning.nn.bridges import LEAN_POOL, BridgeKind, SquashingActivation
+from al_lightning.nn.bridges import BRIDGE_DIM, LEAN_POOL, BridgeKind, SquashingActivation
 from al_lightning.nn.convert import to_al_layers
 from al_lightning.nn.image_units import initialise
 from al_lightning.nn.inputs import ImageCheck, VectorCheck
@@ -34,8 +34,8 @@ class ConvertedAL(ALModule):
     """Blocks of an image network, each an AL layer.
 
     The blocks keep the weights that they come with. Target encoders, target decoders and bridges start from He-normal
-    weights and zero biases, as in the published image code, which draws all four functions alike. A lean bridge without
-    activation is no function of that code and keeps torch's smaller start: from He-normal weights the MLP on Digits
+    weights and zero biases, as in the published image code, which draws all four functions alike. A bridge that ends
+    in a Linear is no function of that code and keeps torch's smaller start: from He-normal weights the MLP on Digits
     ends a point lower.
 
     Args:
@@ -44,10 +44,11 @@ class ConvertedAL(ALModule):
         in_channels: channels of the images.
         image_size: height and width of the images.
         target_dim: N, width of every encoded target.
-        bridge: ``"lean"`` (pool, one Linear: linear, as the text of the paper says) or ``"paper"`` (flatten,
-            two sigmoid layers, 5N and N: the published image code's).
-        bridge_activation: what follows a lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
-        bridge_pool: rows and columns of a map that a lean bridge reads at most.
+        bridge: ``"lean"`` (pool, one Linear: linear, as the text of the paper says), ``"dense"`` (pool, Linear, batch
+            norm, ELU, Linear) or ``"paper"`` (flatten, two sigmoid layers, 5N and N: the published image code's).
+        bridge_activation: what follows the last Linear of a lean or dense bridge: ``"tanh"``, ``"sigmoid"`` or nothing.
+        bridge_pool: rows and columns of a map that a lean or dense bridge reads at most.
+        bridge_dim: width of a dense bridge's hidden layer.
         in_features: D, for vectors (B, D) in place of images; ``in_channels`` and ``image_size`` mean nothing then.
         options: see :class:`~al_lightning.modules.options.AssociatedOptions` and :class:`~al_lightning.ALModule`.
     """
@@ -63,6 +64,7 @@ class ConvertedAL(ALModule):
         bridge: BridgeKind = "lean",
         bridge_activation: SquashingActivation | None = None,
         bridge_pool: int = LEAN_POOL,
+        bridge_dim: int = BRIDGE_DIM,
         in_features: int | None = None,
         **options: Unpack[AssociatedOptions],
     ) -> None:
@@ -76,9 +78,10 @@ class ConvertedAL(ALModule):
             bridge=bridge,
             bridge_activation=bridge_activation,
             bridge_pool=bridge_pool,
+            bridge_dim=bridge_dim,
             **association,
         )
-        linear_bridge = bridge == "lean" and bridge_activation is None
+        linear_bridge = bridge != "paper" and bridge_activation is None
         for layer in layers:
             initialise(layer.g, layer.h, *([] if linear_bridge else [layer.b]))
         super().__init__(layers, num_classes, **rest)

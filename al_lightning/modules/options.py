@@ -90,6 +90,7 @@ class ImageOptions(ConvertedOptions, total=False):
     """Those of a network on images, see :class:`~al_lightning.ConvertedAL`."""
 
     bridge_pool: int
+    bridge_dim: int
 
 
 class TextOptions(ConvertedOptions, total=False):

@@ -117,8 +117,8 @@ class TextAL(TextModule, ALModule):
         num_classes: K; None with a ``target`` of another kind.
         vocabulary: words, ``<pad>`` and ``<unk>`` first, or None.
         target_dim: N, width of every encoded target (Tables 7 and 8: 128).
-        bridge: ``"lean"`` (Linear, as the text of the paper says) or ``"paper"`` (Linear and tanh, as in the published
-            code).
+        bridge: ``"lean"`` (Linear, as the text of the paper says), ``"dense"`` (Linear, layer norm, ELU, Linear) or
+            ``"paper"`` (Linear and tanh, as in the published code).
         bridge_activation: what follows a lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
         max_length: most tokens of a text in training, for ``predict_text``; taken from the data when a fit starts.
         single_layer: make embedding and blocks one AL layer, trained end to end, with a single autoencoder behind it

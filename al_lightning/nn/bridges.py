@@ -3,7 +3,8 @@
 The paper says that a bridge is "a linear transformation" (section 2.1); the published image code makes it a
 two-layer sigmoid network on the flattened map, which holds 93 % of the CNN's training parameters and makes the
 first shortcut cost as much as the whole network; the pseudocode (section 6.10) and the published text code make it
-a linear map with a non-linearity. All exist here.
+a linear map with a non-linearity. All exist here, and a dense bridge that is neither linear nor huge: what a layer
+knows of the class need not lie within one linear step of its features.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ from typing import Literal, TypeAlias
 
 from torch import nn
 
-BridgeKind: TypeAlias = Literal["lean", "paper"]
+BridgeKind: TypeAlias = Literal["lean", "dense", "paper"]
 SquashingActivation: TypeAlias = Literal["tanh", "sigmoid"]
 
 #: Activations of target encoders, target decoders and bridges, by name.
 SQUASHING: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
-#: The lean bridge reads at most this many rows and columns of a feature map.
+#: Lean and dense bridges read at most this many rows and columns of a feature map.
 LEAN_POOL = 4
+#: Width of a dense bridge's hidden layer.
+BRIDGE_DIM = 256
 
 
 def pooled_size(size: int, pool: int) -> int:
-    """Rows (columns) to which a lean bridge pools a map of ``size`` rows: at most ``pool``, if possible a divisor.
+    """Rows (columns) to which a bridge pools a map of ``size`` rows: at most ``pool``, if possible a divisor.
 
     Windows that do not overlap are several times as fast as those that do.
 
@@ -37,16 +40,19 @@ def pooled_size(size: int, pool: int) -> int:
     return divisor if 2 * divisor > largest else largest
 
 
-def check_bridge(kind: BridgeKind, activation: SquashingActivation | None, pool: int = LEAN_POOL) -> None:
+def check_bridge(
+    kind: BridgeKind, activation: SquashingActivation | None, pool: int = LEAN_POOL, hidden: int = BRIDGE_DIM
+) -> None:
     """Refuse a kind of bridge that does not exist, one that would have two activations, or one that reads nothing.
 
     Raises:
         ValueError: naming the argument.
     """
-    if kind not in ("lean", "paper"):
-        raise ValueError(f"Expected `bridge` to be 'lean' or 'paper', but got {kind!r}.")
-    if pool < 1:
-        raise ValueError(f"Expected `bridge_pool` to be at least 1, but got {pool}.")
+    if kind not in ("lean", "dense", "paper"):
+        raise ValueError(f"Expected `bridge` to be 'lean', 'dense' or 'paper', but got {kind!r}.")
+    for name, value in (("bridge_pool", pool), ("bridge_dim", hidden)):
+        if value < 1:
+            raise ValueError(f"Expected `{name}` to be at least 1, but got {value}.")
     if activation is None:
         return
     if activation not in SQUASHING:
@@ -54,7 +60,7 @@ def check_bridge(kind: BridgeKind, activation: SquashingActivation | None, pool:
     if kind == "paper":
         raise ValueError(
             "Expected `bridge_activation` to be None beside bridge='paper', which has its own activation, "
-            f"but got {activation!r}. Leave it out, or set `bridge` to 'lean'."
+            f"but got {activation!r}. Leave it out, or set `bridge` to 'lean' or 'dense'."
         )
 
 
@@ -64,25 +70,27 @@ def make_bridge(
     target_dim: int,
     activation: SquashingActivation | None = None,
     pool: int = LEAN_POOL,
+    hidden: int = BRIDGE_DIM,
 ) -> nn.Module:
     """Build a bridge for features of one shape.
 
     Args:
         kind: ``"lean"``: average-pool a map to at most ``pool`` rows and columns, then one Linear, as the text of the
-            paper says.
-            ``"paper"``: the published image code's: flatten, then Linear to 5 x ``target_dim``, sigmoid, Linear to
-            ``target_dim``, sigmoid.
+            paper says. ``"dense"``: pool alike, then Linear, batch norm, ELU and Linear. ``"paper"``: the published
+            image code's: flatten, then Linear to 5 x ``target_dim``, sigmoid, Linear to ``target_dim``, sigmoid.
         shape: shape of one sample's features, (C, H, W) or (D,).
         target_dim: N, the width of the encoded target.
-        activation: what follows the lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` (section 6.10) or nothing.
-        pool: rows and columns that a lean bridge reads at most.
+        activation: what follows the last Linear of a lean or dense bridge: ``"tanh"``, ``"sigmoid"`` (section 6.10) or
+            nothing.
+        pool: rows and columns that a lean or dense bridge reads at most.
+        hidden: width of a dense bridge's hidden layer.
 
     Returns:
         A module from (B, *shape) to (B, target_dim).
 
     Raises:
-        ValueError: if ``kind`` or ``activation`` is unknown, both bring an activation, ``pool`` is below 1, or
-            ``shape`` is neither a map nor a vector.
+        ValueError: if ``kind`` or ``activation`` is unknown, both bring an activation, ``pool`` or ``hidden`` is
+            below 1, or ``shape`` is neither a map nor a vector.
 
     Example:
         >>> import torch
@@ -94,7 +102,7 @@ def make_bridge(
             "Expected features of shape (D,) or (C, H, W) for a bridge, "
             f"but got {shape}. Pool or flatten them at the end of the block."
         )
-    check_bridge(kind, activation, pool)
+    check_bridge(kind, activation, pool, hidden)
     if kind == "paper":
         return nn.Sequential(
             nn.Flatten(),
@@ -105,9 +113,15 @@ def make_bridge(
         )
     squash = [] if activation is None else [SQUASHING[activation]()]
     if len(shape) == 1:
-        linear = nn.Linear(shape[0], target_dim)
-        return nn.Sequential(linear, *squash) if squash else linear
-    channels, height, width = shape
-    pooled = (pooled_size(height, pool), pooled_size(width, pool))
-    pooling: list[nn.Module] = [] if pooled == (height, width) else [nn.AdaptiveAvgPool2d(pooled)]
-    return nn.Sequential(*pooling, nn.Flatten(), nn.Linear(channels * prod(pooled), target_dim), *squash)
+        parts: list[nn.Module] = []
+        features = shape[0]
+    else:
+        channels, height, width = shape
+        pooled = (pooled_size(height, pool), pooled_size(width, pool))
+        parts = [*([] if pooled == (height, width) else [nn.AdaptiveAvgPool2d(pooled)]), nn.Flatten()]
+        features = channels * prod(pooled)
+    if kind == "dense":
+        parts += [nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ELU()]
+        features = hidden
+    linear = nn.Linear(features, target_dim)
+    return nn.Sequential(*parts, linear, *squash) if parts or squash else linear

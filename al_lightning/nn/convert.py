@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from al_lightning.nn.association import Association, ReconstructionLoss
 from al_lightning.nn.bridges import (
+    BRIDGE_DIM,
     LEAN_POOL,
     SQUASHING,
     BridgeKind,
@@ -64,6 +65,7 @@ def to_al_layers(
     bridge: BridgeKind = "lean",
     bridge_activation: SquashingActivation | None = None,
     bridge_pool: int = LEAN_POOL,
+    bridge_dim: int = BRIDGE_DIM,
     **association: Unpack[AssociationOptions],
 ) -> list[ALLayer]:
     """Give every block a bridge, a target encoder and a target decoder (Algorithm 1).
@@ -78,9 +80,10 @@ def to_al_layers(
         example_input: a batch of any size, with the shape and dtype that training will use.
         target_dim: N, the width of every ``t_i`` (the autoencoders are overcomplete, section 6.9); means nothing
             without autoencoders.
-        bridge: ``"lean"`` or ``"paper"``, see :func:`~al_lightning.nn.bridges.make_bridge`.
-        bridge_activation: what follows a lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
-        bridge_pool: rows and columns of a map that a lean bridge reads at most.
+        bridge: ``"lean"``, ``"dense"`` or ``"paper"``, see :func:`~al_lightning.nn.bridges.make_bridge`.
+        bridge_activation: what follows the last Linear of a lean or dense bridge: ``"tanh"``, ``"sigmoid"`` or nothing.
+        bridge_pool: rows and columns of a map that a lean or dense bridge reads at most.
+        bridge_dim: width of a dense bridge's hidden layer.
         association: see :func:`associate`.
 
     Returns:
@@ -99,7 +102,7 @@ def to_al_layers(
     state = example_input
     _check_target_dim(target_dim)
     target_dim = code_width(target_dim, num_classes, association.get("association", "mse"))
-    check_bridge(bridge, bridge_activation, bridge_pool)
+    check_bridge(bridge, bridge_activation, bridge_pool, bridge_dim)
     for number, block in enumerate(blocks, 1):
         was_training = block.training
         with torch.no_grad():
@@ -111,7 +114,8 @@ def to_al_layers(
                 f"but got {type(state).__name__}. Give `associate` a bridge that reads it."
             )
         try:
-            bridges.append(make_bridge(bridge, tuple(state.shape[1:]), target_dim, bridge_activation, bridge_pool))
+            shape = tuple(state.shape[1:])
+            bridges.append(make_bridge(bridge, shape, target_dim, bridge_activation, bridge_pool, bridge_dim))
         except ValueError as error:
             raise ValueError(f"Block {number} ({type(block).__name__}) cannot be bridged. {error}") from None
     return associate(blocks, bridges, num_classes, target_dim, **association)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from al_lightning.nn.bridges import SQUASHING, BridgeKind, SquashingActivation, check_bridge
+from al_lightning.nn.bridges import BRIDGE_DIM, SQUASHING, BridgeKind, SquashingActivation, check_bridge
 
 #: How a sequence becomes the vector that a bridge reads.
 Pooling: TypeAlias = Literal["mean", "final"]
@@ -88,10 +88,10 @@ def sequence_bridge(
 
     Args:
         kind: ``"lean"``: one Linear, as the text of the paper says (section 2.1). ``"paper"``: with tanh after it, as
-            in the published text code.
+            in the published text code. ``"dense"``: Linear, layer norm, ELU and Linear.
         state: how the sequence becomes a vector.
         target_dim: N, the width of the encoded target.
-        activation: what follows the lean bridge's Linear: ``"tanh"``, ``"sigmoid"`` or nothing.
+        activation: what follows the last Linear of a lean or dense bridge: ``"tanh"``, ``"sigmoid"`` or nothing.
 
     Returns:
         A module from a :class:`TokenSequence` to (B, target_dim).
@@ -101,5 +101,9 @@ def sequence_bridge(
     """
     check_bridge(kind, activation)
     squash = "tanh" if kind == "paper" else activation
-    linear = nn.Linear(state.features, target_dim)
-    return nn.Sequential(*state.modules(), linear, *([] if squash is None else [SQUASHING[squash]()]))
+    features, hidden = state.features, list[nn.Module]()
+    if kind == "dense":
+        hidden = [nn.Linear(features, BRIDGE_DIM), nn.LayerNorm(BRIDGE_DIM), nn.ELU()]
+        features = BRIDGE_DIM
+    linear = nn.Linear(features, target_dim)
+    return nn.Sequential(*state.modules(), *hidden, linear, *([] if squash is None else [SQUASHING[squash]()]))

@@ -1,0 +1,74 @@
+"""Bridges, layer by layer, against the formulas written out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import IMAGE, TEXT, batches, build, inputs
+
+from al_lightning.nn.bridges import make_bridge, pooled_size
+from al_lightning.nn.sequence import PooledState, TokenSequence, sequence_bridge
+
+AL = [name for name in [*IMAGE, *TEXT] if name.endswith("AL")]
+
+
+def means(x: torch.Tensor, size: int) -> torch.Tensor:
+    """Means over windows that do not overlap, one at a time."""
+    step = x.shape[-1] // size
+    rows = [[x[..., i * step : (i + 1) * step, j * step : (j + 1) * step].mean((-1, -2)) for j in range(size)]
+            for i in range(size)]  # fmt: skip
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+@pytest.mark.parametrize(("pool", "size"), [(4, 4), (7, 7), (8, 7), (28, 28)])
+def test_a_lean_bridge_is_means_and_a_linear_map(pool: int, size: int) -> None:
+    bridge: Any = make_bridge("lean", (2, 28, 28), 5, pool=pool)
+    x, linear = torch.randn(3, 2, 28, 28), bridge[-1]
+    expected = means(x, size).flatten(1) @ linear.weight.T + linear.bias
+    torch.testing.assert_close(bridge(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_dense_bridge_has_a_hidden_layer() -> None:
+    bridge: Any = make_bridge("dense", (2, 28, 28), 5, pool=7, hidden=6)
+    x = torch.randn(4, 2, 28, 28)
+    first, norm, _, last = bridge[2:]
+    hidden = means(x, 7).flatten(1) @ first.weight.T + first.bias
+    hidden = (hidden - hidden.mean(0)) / (hidden.var(0, correction=0) + norm.eps).sqrt()
+    expected = F.elu(hidden) @ last.weight.T + last.bias
+    torch.testing.assert_close(bridge(x), expected, atol=1e-4, rtol=1e-4)
+    assert hidden.shape == (4, 6)
+
+
+def test_a_dense_bridge_of_a_text_does_not_depend_on_padding_or_other_texts() -> None:
+    bridge = sequence_bridge("dense", PooledState("mean", 4), 5)
+    features, lengths = torch.randn(2, 3, 4), torch.tensor([3, 2])
+    longer = torch.cat([features, torch.randn(2, 2, 4)], 1)
+    torch.testing.assert_close(bridge(TokenSequence(longer, lengths)), bridge(TokenSequence(features, lengths)))
+    alone = bridge(TokenSequence(features[:1], lengths[:1]))
+    torch.testing.assert_close(bridge(TokenSequence(features, lengths))[:1], alone)
+
+
+@pytest.mark.parametrize("name", AL)
+def test_every_network_takes_one(name: str, trainer: Any) -> None:
+    module = build(name, bridge="dense")
+    start = {n: p.detach().clone() for n, p in module.named_parameters()}
+    trainer(max_epochs=1, enable_checkpointing=False).fit(module, batches(name))
+    assert all(not torch.equal(start[n], p) for n, p in module.named_parameters() if ".b." in n and "weight" in n)
+    assert module.eval()(inputs(name)).shape == (5, 4)
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 6, 7, 8, 11, 13, 14, 16, 28, 32, 224])
+@pytest.mark.parametrize("pool", [1, 4, 7, 8])
+def test_windows_overlap_only_where_they_must(size: int, pool: int) -> None:
+    pooled = pooled_size(size, pool)
+    assert 1 <= pooled <= min(size, pool)
+    assert 2 * pooled > min(size, pool) or pooled == min(size, pool)
+
+
+@pytest.mark.parametrize("name", ["bridge_pool", "bridge_dim"])
+def test_sizes_below_one_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` to be at least 1, but got 0"):
+        build("CNNAL", **{name: 0})
