@@ -152,7 +152,8 @@ class ALModule(LayeredModule):
     def configure_optimizers(self) -> Any:
         """One optimizer, and one scheduler if any, for each layer, whether it is active yet or not."""
         optimizers = layer_optimizers(self.optimizer, self.layers, self.layer_lr)
-        return optimizers, make_schedules(self.lr_scheduler, self.lr_scheduler_interval, optimizers, manual=True)
+        interval = self.lr_scheduler_interval
+        return optimizers, make_schedules(self.lr_scheduler, interval, optimizers, manual=True, trainer=self.trainer)
 
     def active_schedulers(self) -> list[Any]:
         """Schedulers of the active layers: the schedule of a layer begins when the layer does."""

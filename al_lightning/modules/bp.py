@@ -108,8 +108,9 @@ class BPModule(SupervisedModule):
         """One optimizer, and one scheduler if any."""
         optimizers = layer_optimizers(self.optimizer, [self], None if self.lr is None else [self.lr])
         validates_every = self.trainer.check_val_every_n_epoch
+        interval = self.lr_scheduler_interval
         schedules = make_schedules(
-            self.lr_scheduler, self.lr_scheduler_interval, optimizers, validates_every=validates_every
+            self.lr_scheduler, interval, optimizers, validates_every=validates_every, trainer=self.trainer
         )
         return optimizers, schedules
 

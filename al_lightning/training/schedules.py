@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -10,6 +11,8 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, Reduce
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau as TorchPlateau
+
+from al_lightning.training.whole_run import WholeRunLR
 
 Interval: TypeAlias = Literal["epoch", "step"]
 
@@ -51,6 +54,7 @@ def make_schedules(
     *,
     manual: bool = False,
     validates_every: int | None = 1,
+    trainer: pl.Trainer | None = None,
 ) -> list[dict[str, Any]]:
     """One scheduler per optimizer, as Lightning wants to be told.
 
@@ -61,12 +65,14 @@ def make_schedules(
         manual: under manual optimization, Lightning does not step them and wants to know their names only.
         validates_every: epochs from one validation to the next, None if it is counted in batches: a plateau scheduler
             has a new metric only then.
+        trainer: tells schedulers over the whole run how long it is.
 
     Returns:
         Lightning's scheduler configurations.
 
     Raises:
-        ValueError: for a plateau scheduler that does not know its metric.
+        ValueError: for a plateau scheduler that does not know its metric, or a scheduler over the whole run of a
+            Trainer that does not know when it ends.
     """
     if factory is None:
         return []
@@ -78,6 +84,8 @@ def make_schedules(
                 "Expected a scheduler that knows its metric, but got torch's ReduceLROnPlateau. "
                 "Use lightning.pytorch.cli.ReduceLROnPlateau with `monitor`."
             )
+        if isinstance(scheduler, WholeRunLR) and trainer is not None:
+            scheduler.total_steps = _run_length(trainer, interval)
         schedule: dict[str, Any] = (
             {"scheduler": scheduler} if manual else {"scheduler": scheduler, "interval": interval}
         )
@@ -91,6 +99,22 @@ def make_schedules(
                 schedule["frequency"] = validates_every or 1
         schedules.append(schedule)
     return schedules
+
+
+def _run_length(trainer: pl.Trainer, interval: Interval) -> int:
+    """How often schedulers step in a whole run.
+
+    Raises:
+        ValueError: if the Trainer has no end.
+    """
+    steps = trainer.estimated_stepping_batches if interval == "step" else trainer.max_epochs or -1
+    if steps == math.inf or steps < 0:
+        raise ValueError(
+            "Expected a Trainer that knows when it ends, for a learning rate that falls over the whole run, but got "
+            f"max_epochs={trainer.max_epochs} and max_steps={trainer.max_steps}. Set `max_epochs`"
+            f"{' or `max_steps`' if interval == 'step' else ''}."
+        )
+    return int(steps)
 
 
 def _is_validated(metric: str) -> bool:
