@@ -110,7 +110,7 @@ def search(document: Document) -> list[str]:
     for (name, _), group in groups(document["trials"]).items():
         names = [n for n in group[0]["val"] if n.startswith("val_acc_")]
         means = {n: statistics.mean(trial["val"][n] for trial in group) for n in ["val_acc", *names]}
-        best = max(means, key=lambda n: means[n])
+        best = max(names or ["val_acc"], key=lambda n: means[n])
         paths = {way: [means[n] for n in sorted(names) if n.startswith(f"val_acc_{way}")] for way in WAYS}
         each = [" / ".join(f"{100 * value:.2f}" for value in values) for values in paths.values()]
         seconds = f"{statistics.mean(trial['seconds'] for trial in group):.0f}"

@@ -100,7 +100,13 @@ def main() -> None:
                 kept[words]["date"] = environment()["date"]
                 console.print(json.dumps(kept[words]["val"]), run.name, kept[words]["seconds"])
             trials.append({**kept[words], "name": run.name})
-            document = {"title": search.title, "note": search.note, "environment": environment(), "trials": trials}
+            document = {
+                "title": search.title,
+                "command": f"python benchmarks/search.py {given.search}",
+                "note": search.note,
+                "environment": environment(),
+                "trials": trials,
+            }
             given.output.write_text(json.dumps(document, indent=1) + "\n")
     console.print(table(search, trials))
 
