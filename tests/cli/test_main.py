@@ -157,6 +157,15 @@ def test_path_length_is_chosen_at_run_time(trained: tuple[CLI, str]) -> None:
         run("test", "--ckpt_path", path, "--model.path_length", "3", *QUIET)
 
 
+def test_read_out_is_chosen_at_run_time(trained: tuple[CLI, str]) -> None:
+    for readout in ("codes", "mean"):
+        cli = run("test", "--ckpt_path", trained[1], "--model.readout", readout, *QUIET)
+        metrics = cli.trainer.callback_metrics
+        assert metrics["test_acc"] == metrics[f"test_acc_{readout}2"]
+    with pytest.raises(SystemExit):
+        run("test", "--ckpt_path", trained[1], "--model.readout", "nearest", *QUIET)
+
+
 def test_resume_from_the_command_line(trained: tuple[CLI, str]) -> None:
     cli = run(
         "fit", "--ckpt_path", "lightning_logs/version_0/checkpoints/last.ckpt", "--trainer.max_epochs", "6", *QUIET
