@@ -48,13 +48,12 @@ def main(args: Sequence[str]) -> list[Result]:
     parser.add_argument("--arguments", type=list[str], default=[], help="further arguments of every fit")
     given = parser.parse_args(list(args))
     wanted = given.only.split(",") if isinstance(given.only, str) else given.only or []
-    experiment = load_experiment(given.experiment).only([one.strip() for one in wanted])
+    experiment = load_experiment(given.experiment)
     output = Path(given.output or f"results/{Path(given.experiment).stem}")
     recipes = RECIPES if given.recipe == "both" else (given.recipe,)
     subset = [] if given.train_samples is None else [f"--data.train_samples={given.train_samples}"]
-    return reproduce(
-        experiment, output, _seeds(given.seeds, experiment.seeds), train_run, [*subset, *given.arguments], recipes
-    )
+    seeds, arguments = _seeds(given.seeds, experiment.seeds), [*subset, *given.arguments]
+    return reproduce(experiment, output, seeds, train_run, arguments, recipes, [one.strip() for one in wanted])
 
 
 def _seeds(asked: int | list[int] | None, usual: list[int]) -> list[int]:

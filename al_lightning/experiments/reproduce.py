@@ -29,8 +29,9 @@ def reproduce(
     train: Train,
     arguments: Sequence[str] = (),
     recipes: Sequence[Recipe] = ("tuned",),
+    only: Sequence[str] = (),
 ) -> list[Result]:
-    """Train what is missing, then write and print everything.
+    """Train what is missing, print it, and write it beside everything that was finished before.
 
     Args:
         experiment: what to train.
@@ -39,30 +40,34 @@ def reproduce(
         train: trains one run; a function of a module, so that other processes can call it.
         arguments: further command-line arguments of every ``fit``.
         recipes: whose settings to train with. What another recipe has reached before is shown too.
+        only: cells, data sets or networks to train and to print; all if empty.
 
     Returns:
-        All results, run by run, seed by seed.
+        The results that are printed, run by run, seed by seed.
 
     Raises:
         ValueError: naming the run that failed; what other runs have finished is kept. Or if a kept result cannot be
-            read, or no run has one of the recipes.
+            read, no run has one of the recipes, or ``only`` names what is not there.
     """
     console = Console()
+    selected = experiment.only(only)
+    names = {run.name for run in selected.runs}
     folder = output / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     everything_there = _jobs(experiment, folder, seeds, arguments)
-    jobs = [job for job in everything_there if job.recipe in recipes]
+    jobs = [job for job in everything_there if job.recipe in recipes and job.name in names]
     if not jobs:
         raise ValueError(
             f"Expected runs with the recipe {' or '.join(map(repr, recipes))}, but this selection has none. Known are: "
-            f"{', '.join(dict.fromkeys(job.recipe for job in everything_there)) or 'none'}."
+            f"{', '.join(dict.fromkeys(job.recipe for job in everything_there if job.name in names))}."
         )
     finished: dict[Path, Result] = {}
     for job in everything_there:
         kept = results.read_kept(job.kept)
         if kept is not None:
             finished[job.kept] = kept
-            console.print(f"{_said(job)}: kept from {job.kept}")
+            if job.name in names:
+                console.print(f"{_said(job)}: kept from {job.kept}")
     costs = {run.name: run.cost for run in experiment.runs}
     missing = sorted((job for job in jobs if job.kept not in finished), key=lambda job: costs[job.name])
     with console.status(_status(missing)) as status:
@@ -76,14 +81,15 @@ def reproduce(
             console.print(f"{_said(job)}: test {result.metric} {said} in {result.seconds:.1f} s")
     everything = [finished[job.kept] for job in everything_there if job.kept in finished]
     results.write(experiment, everything, output)
-    figure.draw(experiment, everything, output / "learning_curves.png")
-    shown = rows(experiment, everything)
-    (output / "results.md").write_text(markdown(experiment, everything, shown), encoding="utf-8")
-    console.print(*tables(experiment, everything, shown), sep="\n")
-    for line in remarks(experiment, everything):
+    written = markdown(experiment, everything, rows(experiment, everything))
+    (output / "results.md").write_text(written, encoding="utf-8")
+    shown = [result for result in everything if result.name in names]
+    figure.draw(selected, shown, output / "learning_curves.png")
+    console.print(*tables(selected, shown, rows(selected, shown)), sep="\n")
+    for line in remarks(selected, shown):
         console.print(line)
     console.print(f"Written: {output}/results.json, results.csv, results.md, learning_curves.png")
-    return everything
+    return shown
 
 
 def _jobs(experiment: Experiment, folder: Path, seeds: Sequence[int], arguments: Sequence[str]) -> list[Job]:

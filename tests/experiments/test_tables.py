@@ -69,6 +69,9 @@ def test_only_some_cells(trained: list[Job]) -> None:
     assert all("--data.train_samples=10000" in job.command for job in trained)
     written = Path("results/table4/results.md").read_text()
     assert written.count("10,000 samples") == 4  # every run says what it was trained on
+    both = main(["reproduce", "table4", "--only", "cifar10/cnn_bp", "--seeds", "2", "--train_samples", "10000"])
+    assert {result.name for result in both} == {"CIFAR-10, CNN"}
+    assert Path("results/table4/results.md").read_text().count("10,000 samples") == 5  # beside what was there
     trained.clear()
     main(["reproduce", "table1", "--only", "sst2/lstm_al,dbpedia", "--seeds", "[3]"])
     assert [job.name for job in trained] == [
