@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
 from al_lightning._version import __version__
@@ -131,16 +132,16 @@ def _slug(name: str) -> str:
 
 
 def _key(command: Sequence[str]) -> str:
-    """Names what was run, the configuration's text included: an edited one is trained again."""
-    text = json.dumps([__version__, *command]) + config_text(command[2])
+    """Names what was run, and what the configuration says: an edited one is trained again."""
+    text = json.dumps([__version__, *command]) + _said_by(command[2])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def config_text(config: str) -> str:
-    """The text of a configuration, by its path ``configs/...``."""
-    return Path(find_config(config)).read_text(encoding="utf-8")
+def _said_by(config: str) -> str:
+    """What a configuration says, by its path ``configs/...``: its comments and its layout are not part of it."""
+    return json.dumps(yaml.safe_load(Path(find_config(config)).read_text(encoding="utf-8")))
 
 
 def config_hash(config: str) -> str:
-    """Names the text of a configuration, so that a result can say whether it has changed since."""
-    return hashlib.sha256(config_text(config).encode()).hexdigest()[:16]
+    """Names what a configuration says, so that a result can tell whether it has changed since."""
+    return hashlib.sha256(_said_by(config).encode()).hexdigest()[:16]

@@ -22,7 +22,7 @@ class Result:
     is the one that the configuration chose; ``curve`` holds one dictionary of validation metrics per epoch,
     ``test_curve`` the same of test metrics; ``train`` holds metrics on the whole training split; ``seconds`` is the
     wall time of ``fit``; ``train_samples`` the size of the subset that it was trained on, None for the whole set;
-    ``config_hash`` names the text of the configuration.
+    ``config_hash`` names what the configuration said.
     """
 
     name: str

@@ -18,6 +18,7 @@ from al_lightning.cli import reproduce as experiments
 from al_lightning.cli.main import main
 from al_lightning.data import Digits
 from al_lightning.experiments.measure import TestCurve, measure
+from al_lightning.experiments.reproduce import config_hash
 from al_lightning.experiments.results import Result
 from al_lightning.experiments.side_by_side import Job
 from al_lightning.experiments.spec import load_experiment, shipped_experiments
@@ -106,6 +107,14 @@ def test_a_column_of_training_accuracy_and_one_of_associated_losses(trained: lis
     assert "| 96.26 | 62.50 |" in first  # the paper's training accuracy, and ours
     main(["reproduce", "table9", "--only", "ag_news/lstm_al", "--seeds", "1"])
     assert "| 2.00e-05 |" in Path("results/table9/results.md").read_text()
+
+
+def test_comments_are_no_part_of_a_configuration() -> None:
+    Path("a.yaml").write_text("# one\ntrainer: {max_epochs: 3}\n")
+    Path("b.yaml").write_text("trainer:\n  max_epochs: 3  # two\n")
+    Path("c.yaml").write_text("trainer: {max_epochs: 4}\n")
+    first, second, third = map(config_hash, ("a.yaml", "b.yaml", "c.yaml"))
+    assert first == second != third
 
 
 @pytest.mark.parametrize(
