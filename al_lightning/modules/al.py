@@ -153,7 +153,7 @@ class ALModule(LayeredModule):
         """One optimizer, and one scheduler if any, for each layer, whether it is active yet or not."""
         optimizers = layer_optimizers(self.optimizer, self.layers, self.layer_lr)
         interval = self.lr_scheduler_interval
-        return optimizers, make_schedules(self.lr_scheduler, interval, optimizers, manual=True, trainer=self.trainer)
+        return optimizers, make_schedules(self.lr_scheduler, interval, optimizers, manual=True, trainer=self._trainer)
 
     def active_schedulers(self) -> list[Any]:
         """Schedulers of the active layers: the schedule of a layer begins when the layer does."""

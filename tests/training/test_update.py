@@ -104,8 +104,8 @@ def test_losses_are_named_in_order() -> None:
         "associated loss of layer 1", "reconstruction loss of layer 1", "associated loss of layer 3",
     ]  # fmt: skip
     assert loss_logs(2, {2}) == {
-        "train_loss": [1, 2, 3], "train_layer1_associated": [0], "train_layer1_reconstruction": [1],
-        "train_layer2_associated": [2], "train_layer2_reconstruction": [3],
+        "loss": [1, 2, 3], "layer1_associated": [0], "layer1_reconstruction": [1],
+        "layer2_associated": [2], "layer2_reconstruction": [3],
     }  # fmt: skip
 
 
