@@ -12,6 +12,9 @@ alternate within one run, so that a machine whose speed drifts does not favour o
 Bytes kept for backward are counted, not sampled: every tensor that autograd saves is seen through
 ``torch.autograd.graph.saved_tensors_hooks``, its storage counted once while anything saved refers to it, parameters
 and buffers left out. The peak over a step does not depend on the machine.
+
+Of BP with checkpointing only what forward keeps between its segments is counted, not what a segment keeps while it is
+computed again in backward, which torch holds where the hooks do not see it: a lower bound.
 """
 
 from __future__ import annotations
@@ -248,7 +251,8 @@ def compare(network: str, bridge: str, cuts: Any, batch_size: int, rounds: int, 
 
 def show(rows: list[Row], batch_size: int) -> Table:
     """The comparison as a table."""
-    table = Table(title=f"One training step, batch {batch_size}; ratios are to BP (below 1: better than BP)")
+    table = Table(title=f"One training step, batch {batch_size}; ratios are to BP (below 1: better than BP)",
+                  caption="Bytes of BP, checkpointed, are a lower bound: without those of a segment that is computed again.")  # fmt: skip
     for column in ("network", "bridge", "cuts", "trained by"):
         table.add_column(column)
     for column in ("ms", "time / BP", "MB kept", "kept / BP"):

@@ -142,7 +142,7 @@ class RunCare(Callback):
         self._remembered = pl_module.calibration.remembered()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Fit one calibration per path, before the checkpoint of this validation is written."""
+        """Fit one calibration per read-out, before the checkpoint of this validation is written."""
         if calibrates(trainer) and isinstance(pl_module, Calibrated):
             pl_module.calibration.fit(len(pl_module.active_readouts()))
             self._calibration = {k: v.clone() for k, v in pl_module.calibration.state_dict().items()}

@@ -90,7 +90,8 @@ def _about(experiment: Experiment, run: Run, group: Sequence[Result], last: bool
     if any(TRAIN in one.paper for one in experiment.runs):
         cells["paper,\ntrain"] = " ± ".join(f"{value:.2f}" for value in run.paper.get(TRAIN, []))
     if experiment.train_accuracy:
-        cells["train"] = mean_sd([r.train[r.metric] for r in group if r.train], factor=_factor(group))
+        measured = [r.train[r.metric] for r in group if r.train]  # a run that was kept may be from before
+        cells["train"] = mean_sd(measured, factor=_factor(group)) if measured else ""
     if any(one.paper_epochs for one in experiment.runs):
         cells["paper,\nbest epoch"] = " ± ".join(f"{value:.1f}" for value in run.paper_epochs)
     cells["best epoch"] = mean_sd([r.best_epoch for r in group], 1)
