@@ -251,8 +251,10 @@ def compare(network: str, bridge: str, cuts: Any, batch_size: int, rounds: int, 
 
 def show(rows: list[Row], batch_size: int) -> Table:
     """The comparison as a table."""
-    table = Table(title=f"One training step, batch {batch_size}; ratios are to BP (below 1: better than BP)",
-                  caption="Bytes of BP, checkpointed, are a lower bound: without those of a segment that is computed again.")  # fmt: skip
+    table = Table(
+        title=f"One training step, batch {batch_size}; ratios are to BP (below 1: better than BP)",
+        caption="Bytes of BP, checkpointed: without those of a segment while it is computed again.",
+    )
     for column in ("network", "bridge", "cuts", "trained by"):
         table.add_column(column)
     for column in ("ms", "time / BP", "MB kept", "kept / BP"):
