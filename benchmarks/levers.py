@@ -6,6 +6,7 @@ moved into the library; what is left here either did not, or is still being trie
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Literal, TypedDict
 
@@ -22,6 +23,7 @@ from al_lightning.nn.convert import associate
 from al_lightning.nn.image_units import conv_unit, dense_head, initialise
 from al_lightning.nn.inputs import ImageCheck
 from al_lightning.nn.layer import LayerLosses
+from al_lightning.targets.classes import ClassTarget
 
 CHANNELS = ((32, 1), (32, 1), (32, 1), (32, 2), (64, 1), (64, 1), (64, 1), (64, 2))
 
@@ -42,6 +44,60 @@ class Levers(TypedDict, total=False):
     temperature: float
     gram: float
     smoothing: float
+
+
+class MatrixMuon(torch.optim.Optimizer):
+    """Muon for matrices and for convolutions' kernels, each read as a matrix (out, rest); Adam for all other weights.
+
+    Its state is not saved: a trial is never resumed.
+
+    Args:
+        params: the weights.
+        lr: learning rate of Adam; Muon's is as large, and scaled to Adam's usual update.
+        momentum: of Muon.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3, momentum: float = 0.95) -> None:
+        given = list(params)
+        self.kernels = [p for p in given if p.ndim > 1]
+        others = [p for p in given if p.ndim < 2]
+        groups = [{"params": part} for part in (self.kernels, others) if part]
+        super().__init__(groups, {"lr": lr})
+        self.matrices = [nn.Parameter(p.data.view(len(p), -1)) for p in self.kernels]  # the same memory
+        self.inner: list[torch.optim.Optimizer] = []
+        if self.kernels:
+            adjust = "match_rms_adamw"
+            muon = torch.optim.Muon(self.matrices, lr, weight_decay=0, momentum=momentum, adjust_lr_fn=adjust)
+            self.inner.append(muon)
+        if others:
+            self.inner.append(torch.optim.Adam(others, lr))
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step of both, at the learning rates that a scheduler has set here."""
+        loss = None if closure is None else closure()
+        for matrix, kernel in zip(self.matrices, self.kernels):
+            matrix.grad = None if kernel.grad is None else kernel.grad.reshape(matrix.shape)
+        for group, optimizer in zip(self.param_groups, self.inner):
+            optimizer.param_groups[0]["lr"] = group["lr"]
+            optimizer.step()
+        return loss
+
+
+class SmoothClasses(ClassTarget):
+    """Classes whose cross-entropy is smoothed, for BP.
+
+    Args:
+        num_classes: K.
+        smoothing: share of the probability that is spread over all classes.
+    """
+
+    def __init__(self, num_classes: int, smoothing: float) -> None:
+        super().__init__(num_classes)
+        self.smoothing = smoothing
+
+    def loss(self, scores: Tensor, y: Tensor) -> Tensor:
+        """Cross-entropy against smoothed labels."""
+        return F.cross_entropy(precise(scores), self.labels(y), label_smoothing=self.smoothing)
 
 
 class LeverLayer(al.ALLayer):
@@ -74,12 +130,18 @@ class LeverLayer(al.ALLayer):
         return LayerLosses(associated, reconstruction)
 
 
-def _bridge(shape: torch.Size, target_dim: int, pool: int, hidden: int, norm: bool) -> nn.Module:
+def _bridge(
+    shape: torch.Size, target_dim: int, pool: int, hidden: Sequence[int], norm: bool, convolutions: int
+) -> nn.Module:
     channels, height, _ = shape
+    parts: list[nn.Module] = []
+    for _ in range(convolutions):  # each halves the map, down to what the bridge reads
+        stride = 2 if height > pool else 1
+        parts += conv_unit(channels, channels, stride=stride, norm="batch", activation="elu")
+        height = -(-height // stride)
     size = min(pool, height)
-    width = channels * size * size
-    dims = [width, *([hidden] if hidden else []), target_dim]
-    parts: list[nn.Module] = [nn.AdaptiveAvgPool2d(size)] if size < height else []
+    dims = [channels * size * size, *hidden, target_dim]
+    parts += [nn.AdaptiveAvgPool2d(size)] if size < height else []
     parts.append(nn.Flatten())
     for number, (a, b) in enumerate(pairwise(dims)):
         if number:
@@ -110,7 +172,9 @@ class LeverCNN(al.ALModule):
         width: factor of all channels.
         cuts: AL layers: 1, 2, 4 or 8.
         pool: rows and columns of a map that a bridge reads.
-        hidden: width of a hidden layer in every bridge; none if 0.
+        hidden: widths of hidden layers in every bridge.
+        convolutions: 3x3 convolutions in every bridge before its pooling; they halve the map while it is larger
+            than ``pool``.
         bridge_norm: whether batch norm ends a bridge.
         target_dim: N.
         detach_target: see :class:`~al_lightning.ALLayer`.
@@ -128,7 +192,8 @@ class LeverCNN(al.ALModule):
         width: float = 1.0,
         cuts: Literal[1, 2, 4, 8] = 4,
         pool: int = 4,
-        hidden: int = 0,
+        hidden: tuple[int, ...] = (),
+        convolutions: int = 0,
         bridge_norm: bool = False,
         target_dim: int = 64,
         detach_target: bool = True,
@@ -142,7 +207,7 @@ class LeverCNN(al.ALModule):
             with torch.no_grad():
                 x = block.eval()(x)
             block.train()
-            bridges.append(_bridge(x.shape[1:], target_dim, pool, hidden, bridge_norm))
+            bridges.append(_bridge(x.shape[1:], target_dim, pool, hidden, bridge_norm, convolutions))
         plain = associate(blocks, bridges, num_classes, target_dim, detach_target=detach_target)
         said = levers or {}
         contrasts.TEMPERATURE = said.get("temperature", contrasts.TEMPERATURE)
@@ -168,6 +233,7 @@ class LeverCNNBP(al.BPModule):
         image_size: height and width of the images.
         width: factor of all channels.
         head: widths of the hidden layers behind the convolutions.
+        smoothing: label smoothing of the cross-entropy.
         options: see :class:`~al_lightning.BPModule`.
     """
 
@@ -179,10 +245,11 @@ class LeverCNNBP(al.BPModule):
         *,
         width: float = 1.0,
         head: tuple[int, ...] = (1280, 256, 256, 256, 256),
+        smoothing: float = 0.0,
         **options: Unpack[BPOptions],
     ) -> None:
         blocks = _blocks(in_channels, width, 1)
         dims = [int(width * CHANNELS[-1][0]) * (image_size // 4) ** 2, *head]
         net = nn.Sequential(*blocks, dense_head(dims, num_classes, norm="batch", activation="elu"))
-        super().__init__(net, num_classes, **options)
+        super().__init__(net, None, **{**options, "target": SmoothClasses(num_classes, smoothing)})
         self.input_check = ImageCheck(in_channels, image_size)

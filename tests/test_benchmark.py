@@ -64,6 +64,20 @@ def test_isolated_graphs_are_not_alive_together(step: ModuleType) -> None:
     assert count.peak == 4 * 8 * (10 + 20)
 
 
+def test_checkpointing_keeps_inputs_and_one_segment(step: ModuleType) -> None:
+    """Backward of the second segment has the inputs of both and its own Tanh's output; the first needs less."""
+    first, second = nn.Sequential(nn.Linear(10, 20), nn.Tanh()), nn.Sequential(nn.Linear(20, 40), nn.Tanh())
+    net = step.Checkpointed([first, second], nn.Linear(40, 2))
+    assert net.recomputed_bytes(torch.randn(8, 10)) == 4 * 8 * (10 + 20 + 40)
+    data = loader(8, 8, (10,), 2)
+    kept = step.saved_bytes(al.BPModule(net, 2), data)
+    forward = 4 * 8 * (10 + 20 + 40) + 4 * 8 * 2  # the head's input and the logarithms of its probabilities
+    assert forward <= kept < forward + 4 * 8 * 10
+    deep = nn.Sequential(*(nn.Sequential(nn.Linear(20, 20), nn.Tanh()) for _ in range(9)))
+    net = step.Checkpointed([first, deep], nn.Linear(20, 2))
+    assert step.saved_bytes(al.BPModule(net, 2), data) == 4 * 8 * (10 + 20 + 9 * 20)
+
+
 @pytest.mark.parametrize(("network", "limit"), [("CNN", 0.50), ("VGG", 0.70)])
 def test_al_keeps_less_for_backward(step: ModuleType, network: str, limit: float) -> None:
     """The promise at batch 128 holds at batch 8 as well, for bytes per sample are what is counted."""
