@@ -14,6 +14,7 @@ from al_lightning.nn.path import Readout
 from al_lightning.targets.base import Target
 from al_lightning.targets.classes import as_target
 from al_lightning.training.agreement import gradient_scaler
+from al_lightning.training.batch_norm import explain_single_sample
 from al_lightning.training.reduction import batch_weight, data_share
 from al_lightning.training.schedules import Interval, layer_optimizers, make_schedules
 
@@ -97,7 +98,7 @@ class BPModule(SupervisedModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The target's loss of one batch."""
         x, y = self.read_batch(batch)
-        with self.stream(0, batch_idx):
+        with self.stream(0, batch_idx), explain_single_sample():
             loss = self.target.loss(self(x), y)
         losses = loss.detach().unsqueeze(0)
         self.check_finite(losses, lambda _: "training loss", y, batch_idx)

@@ -16,6 +16,7 @@ from al_lightning.nn.layer import ALLayer, LayerLosses, TargetState
 from al_lightning.nn.state import State, detach
 from al_lightning.training import randomness
 from al_lightning.training.agreement import gradient_scaler
+from al_lightning.training.batch_norm import explain_single_sample
 from al_lightning.training.reduction import Reduction, Share, batch_weight, data_share
 
 
@@ -120,7 +121,8 @@ class LayerUpdate:
         for part in self.parts:
             # A stream of its own: what dropout draws must not depend on other layers or processes.
             coordinates = (place.seed, place.share.rank, part.number, place.epoch, place.batch)
-            with randomness.fork(randomness.Purpose.LAYER, self.module.device, *coordinates):
+            stream = randomness.fork(randomness.Purpose.LAYER, self.module.device, *coordinates)
+            with stream, explain_single_sample():
                 s, t, local = part.layer(s, t)
             objectives.append(objective(local, part.associated))
             losses += local
