@@ -109,6 +109,15 @@ def test_a_column_of_training_accuracy_and_one_of_associated_losses(trained: lis
     assert "| 2.00e-05 |" in Path("results/table9/results.md").read_text()
 
 
+def test_a_kept_run_without_training_accuracy_leaves_its_cell_empty(trained: list[Job]) -> None:
+    main(["reproduce", "table5", "--only", "cifar10/cnn_al", "--seeds", "1"])
+    for kept in Path("results/table5/runs").iterdir():
+        kept.write_text(kept.read_text().replace('"acc": 0.625', ""))
+    main(["reproduce", "table5", "--only", "cifar10/cnn_al", "--seeds", "1"])
+    first = next(line for line in Path("results/table5/results.md").read_text().splitlines() if "2 (full)" in line)
+    assert "| 96.26 |  |" in first
+
+
 def test_comments_are_no_part_of_a_configuration() -> None:
     Path("a.yaml").write_text("# one\ntrainer: {max_epochs: 3}\n")
     Path("b.yaml").write_text("trainer:\n  max_epochs: 3  # two\n")
