@@ -251,5 +251,6 @@ class LeverCNNBP(al.BPModule):
         blocks = _blocks(in_channels, width, 1)
         dims = [int(width * CHANNELS[-1][0]) * (image_size // 4) ** 2, *head]
         net = nn.Sequential(*blocks, dense_head(dims, num_classes, norm="batch", activation="elu"))
-        super().__init__(net, None, **{**options, "target": SmoothClasses(num_classes, smoothing)})
+        super().__init__(net, num_classes, **options)
+        self.target = SmoothClasses(num_classes, smoothing)
         self.input_check = ImageCheck(in_channels, image_size)
