@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 import al_lightning as al
+from al_lightning.data import FashionMNIST
+from al_lightning.data.images.module import ImageBatch
 from al_lightning.modules.options import ALOptions, BPOptions
 from al_lightning.nn import association as contrasts
 from al_lightning.nn.association import Association, ClassCodes, class_scores, precise, reconstruction_loss, rows
@@ -24,6 +26,7 @@ from al_lightning.nn.image_units import conv_unit, dense_head, initialise
 from al_lightning.nn.inputs import ImageCheck
 from al_lightning.nn.layer import LayerLosses
 from al_lightning.targets.classes import ClassTarget
+from al_lightning.training.randomness import Purpose, uniform
 
 CHANNELS = ((32, 1), (32, 1), (32, 1), (32, 2), (64, 1), (64, 1), (64, 1), (64, 2))
 
@@ -98,6 +101,44 @@ class SmoothClasses(ClassTarget):
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy against smoothed labels."""
         return F.cross_entropy(precise(scores), self.labels(y), label_smoothing=self.smoothing)
+
+
+def fix_codes(layers: Sequence[al.ALLayer], num_classes: int, target_dim: int) -> None:
+    """Replace what every g learns by the vertices of a simplex, as far from each other as K unit vectors can be.
+
+    ``g_1`` maps classes to them, entries around 1 in size, and the other g hand them on.
+    """
+    vectors, _ = torch.linalg.qr(torch.randn(target_dim, num_classes))  # K orthonormal columns
+    vertices = vectors - vectors.mean(1, keepdim=True)
+    first = nn.Linear(num_classes, target_dim, bias=False)
+    first.weight.data = vertices * (target_dim / (1 - 1 / num_classes)) ** 0.5
+    first.requires_grad_(False)
+    for layer in layers:
+        layer.g = nn.Identity()
+    layers[0].g = first
+
+
+class CutoutFashionMNIST(FashionMNIST):
+    """Fashion-MNIST whose training images lose a square at a random place (DeVries and Taylor, 2017).
+
+    Args:
+        hole: height and width of the square, pixels.
+        options: see :class:`~al_lightning.data.FashionMNIST`.
+    """
+
+    def __init__(self, hole: int = 8, **options: Any) -> None:
+        super().__init__(**options)
+        self.hole = hole
+
+    def prepare(self, batch: ImageBatch, training: bool = False, epoch: int = 0) -> tuple[Tensor, Tensor]:
+        """Cut out after normalisation, where zero is the mean."""
+        x, y = super().prepare(batch, training, epoch)
+        if training:
+            size = x.shape[-1]
+            centre = uniform(Purpose.AUGMENTATION, 2, batch.sample, self.seed, epoch) * size
+            near = (torch.arange(size, device=x.device) - centre[..., None]).abs() < self.hole / 2
+            x = x.masked_fill((near[:, 0, :, None] & near[:, 1, None, :])[:, None], 0)
+        return x, y
 
 
 class LeverLayer(al.ALLayer):
@@ -179,6 +220,7 @@ class LeverCNN(al.ALModule):
         target_dim: N.
         detach_target: see :class:`~al_lightning.ALLayer`.
         association: see :class:`~al_lightning.ALLayer`.
+        fixed_codes: whether codes are the vertices of a simplex and not learned.
         levers: see :class:`Levers`.
         options: see :class:`~al_lightning.ALModule`.
     """
@@ -198,6 +240,7 @@ class LeverCNN(al.ALModule):
         target_dim: int = 64,
         detach_target: bool = True,
         association: Association = "contrast",
+        fixed_codes: bool = False,
         levers: Levers | None = None,
         **options: Unpack[ALOptions],
     ) -> None:
@@ -220,6 +263,8 @@ class LeverCNN(al.ALModule):
         ]  # fmt: skip
         for layer in layers:
             initialise(layer.g, layer.h)
+        if fixed_codes:
+            fix_codes(layers, num_classes, target_dim)
         super().__init__(layers, num_classes, **options)
         self.input_check = ImageCheck(in_channels, image_size)
 
