@@ -181,21 +181,24 @@ def page(documents: dict[str, Document]) -> str:
 
 
 def readme_table(documents: dict[str, Document]) -> list[str]:
-    """The README's table: every experiment's runs, each with the read-out that its configuration chose."""
+    """The README's table: every experiment's runs, path by path, in the read-out that each configuration chose."""
     rows = []
     for name, document in documents.items():
         if not document.get("results") or not all("test" in run for run in document["results"]):
             continue
+        title = f"[{document.get('title', name)}](benchmarks/results/{name})"
         for (run, recipe), group in groups(document["results"]).items():
-            metric = f"test_{group[0].get('metric', 'acc')}"
-            own = mean_sd([one["test"][metric] for one in group], factor=100)
-            mark = "" if state(group[0]) == "as now" else " †"
-            seeds = f"{len(group)} seed{'s' if len(group) > 1 else ''}"
+            way = group[0].get("readout", "path").rstrip("0123456789")
+            reading = f" (by {WAYS[way]})" if way in WAYS and way != "path" else ""
             paper = "" if recipe == "tuned" else ", paper's recipe"
-            link = f"[file](benchmarks/results/{name})"
-            rows.append([f"{run}{paper}{mark}", data_of(group[0], document), reached(group, "path"), own, seeds, link])
-    columns = ["run", "data", "paths by their decoders", "as configured", "seeds", "from"]
-    return [*grid(columns, rows), "", "† the configuration has changed since, or was not recorded."]
+            mark = "" if state(group[0]) == "as now" else " †"
+            data = data_of(group[0], document)
+            subset = f"; {data}" if data.startswith("**") else ""
+            rows.append([title, f"{run}{paper}{mark}", reached(group, way if reading else "path") + reading,
+                         f"{len(group)}{subset}"])  # fmt: skip
+            title = ""
+    return [*grid(["experiment", "run", "test accuracy, path by path", "seeds"], rows), "",
+            "† the configuration has changed since, or was not recorded."]  # fmt: skip
 
 
 def fill(path: Path, lines: Sequence[str]) -> None:

@@ -141,6 +141,13 @@ def test_the_page_of_results_is_that_of_the_files(report: ModuleType) -> None:
     assert (report.FOLDER.parent / "RESULTS.md").read_text(encoding="utf-8") == report.page(report.read(report.FOLDER))
 
 
+def test_the_readme_has_the_table_of_the_files(report: ModuleType) -> None:
+    """Whoever adds a result file runs `python benchmarks/report.py --readme README.md`."""
+    lines = "\n".join(report.readme_table(report.read(report.FOLDER)))
+    readme = (report.FOLDER.parent.parent / "README.md").read_text(encoding="utf-8")
+    assert f"{report.START}\n{lines}\n{report.END}" in readme
+
+
 def test_every_number_leads_to_its_file(report: ModuleType) -> None:
     written = report.page(report.read(report.FOLDER))
     for file in report.FOLDER.rglob("*.json"):
@@ -171,7 +178,7 @@ def test_runs_are_averaged_over_seeds_and_marked(report: ModuleType, tmp_path: P
     readme.write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
     report.fill(readme, report.readme_table(documents))
     text = readme.read_text()
-    assert text.startswith(f"before\n{report.START}\n| run |")
+    assert text.startswith(f"before\n{report.START}\n| experiment | run |")
     assert text.endswith(f"\n{report.END}\nafter\n")
     assert "| B † |" in text
     assert "old" not in text
