@@ -174,13 +174,14 @@ class LeverLayer(al.ALLayer):
 
 
 def _bridge(
-    shape: torch.Size, target_dim: int, pool: int, hidden: Sequence[int], norm: bool, convolutions: int
+    shape: torch.Size, target_dim: int, pool: int, hidden: Sequence[int], norm: bool, convolutions: int, growth: int
 ) -> nn.Module:
     channels, height, _ = shape
     parts: list[nn.Module] = []
     for _ in range(convolutions):  # each halves the map, down to what the bridge reads
         stride = 2 if height > pool else 1
-        parts += conv_unit(channels, channels, stride=stride, norm="batch", activation="elu")
+        parts += conv_unit(channels, growth * channels, stride=stride, norm="batch", activation="elu")
+        channels *= growth
         height = -(-height // stride)
     size = min(pool, height)
     dims = [channels * size * size, *hidden, target_dim]
@@ -218,6 +219,7 @@ class LeverCNN(al.ALModule):
         hidden: widths of hidden layers in every bridge.
         convolutions: 3x3 convolutions in every bridge before its pooling; they halve the map while it is larger
             than ``pool``.
+        growth: factor of the channels at each of these convolutions.
         bridge_norm: whether batch norm ends a bridge.
         target_dim: N.
         detach_target: see :class:`~al_lightning.ALLayer`.
@@ -238,6 +240,7 @@ class LeverCNN(al.ALModule):
         pool: int = 4,
         hidden: tuple[int, ...] = (),
         convolutions: int = 0,
+        growth: int = 1,
         bridge_norm: bool = False,
         target_dim: int = 64,
         detach_target: bool = True,
@@ -252,7 +255,7 @@ class LeverCNN(al.ALModule):
             with torch.no_grad():
                 x = block.eval()(x)
             block.train()
-            bridges.append(_bridge(x.shape[1:], target_dim, pool, hidden, bridge_norm, convolutions))
+            bridges.append(_bridge(x.shape[1:], target_dim, pool, hidden, bridge_norm, convolutions, growth))
         plain = associate(blocks, bridges, num_classes, target_dim, detach_target=detach_target)
         said = levers or {}
         contrasts.TEMPERATURE = said.get("temperature", contrasts.TEMPERATURE)
