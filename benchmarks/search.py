@@ -37,7 +37,8 @@ def train(command: list[str]) -> dict[str, Any]:
         command: its arguments.
 
     Returns:
-        ``val``, the metrics of the last validation; seconds; and how many parameters it trained.
+        ``val``, the metrics of the last validation; ``train``, mean losses of the last epoch; seconds; and how many
+        parameters it trained.
     """
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         quiet = ["--trainer.default_root_dir", folder, "--trainer.enable_progress_bar", "false",
@@ -47,7 +48,9 @@ def train(command: list[str]) -> dict[str, Any]:
             cli = trainer_commands.run("fit", [*command, *quiet])
         seconds = time.perf_counter() - started
         curve = read_curve(Path(str(cli.trainer.log_dir)) / "metrics.csv", cli.model.monitor)
+        last = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
     return {
+        "train": {n: v for n, v in last.items() if n.startswith("train_") and not n.endswith("_step")},
         "val": {name: value for name, value in curve[-1].items() if name != "epoch"},
         "seconds": round(seconds, 1),
         "training_parameters": cli.model.training_parameters(),
