@@ -30,6 +30,7 @@ from al_lightning.nn.vocabulary import Vocabulary
 from al_lightning.targets.classes import ClassTarget
 from al_lightning.training.randomness import Purpose, uniform
 
+TEMPERATURE = contrasts.TEMPERATURE
 CHANNELS = ((32, 1), (32, 1), (32, 1), (32, 2), (64, 1), (64, 1), (64, 1), (64, 2))
 
 
@@ -258,7 +259,7 @@ class LeverCNN(al.ALModule):
             bridges.append(_bridge(x.shape[1:], target_dim, pool, hidden, bridge_norm, convolutions, growth))
         plain = associate(blocks, bridges, num_classes, target_dim, detach_target=detach_target)
         said = levers or {}
-        contrasts.TEMPERATURE = said.get("temperature", contrasts.TEMPERATURE)
+        contrasts.TEMPERATURE = said.get("temperature", TEMPERATURE)  # that of the trial before would stay
         layers = [
             LeverLayer(
                 one.f, one.b, one.g, one.h, said,

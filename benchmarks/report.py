@@ -36,15 +36,22 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def about(name: str, document: Document) -> str:
-    """Where a table's numbers come from."""
-    told = document.get("environment", {})
+    """Where a table's numbers come from: one environment, or those of all trials."""
+    each = [trial["environment"] for trial in document.get("trials", []) if "environment" in trial]
+    environments = list({json.dumps(told): told for told in each or [document.get("environment", {})]}.values())
+    command = f" `{document['command']}`" if document.get("command") else ""
+    seed = [f"seed {document['seed']}"] if "seed" in document else []
+    said = "; ".join(", ".join([*seed, *surroundings(told)]) for told in environments)
+    return f"[`{name}`](results/{name}):{command} {said}.".replace(": ,", ":")
+
+
+def surroundings(told: Document) -> list[str]:
+    """Machine, versions and date of an environment."""
     versions = [f"{package} {told[package]}" for package in ("torch", "lightning", "python") if told.get(package)]
     machine = [told[k] for k in ("processor", "accelerator") if told.get(k)]
     cores = [f"{told['cores']} cores"] if told.get("cores") else []
-    seed = [f"seed {document['seed']}"] if "seed" in document else []
-    said = ", ".join([*seed, *machine, *cores, *versions, *([told["date"]] if told.get("date") else [])])
-    command = f" `{document['command']}`" if document.get("command") else ""
-    return f"[`{name}`](results/{name}):{command} {said}.".replace(": ,", ":")
+    threads = [f"{told['threads']} thread{'s' if told['threads'] > 1 else ''}"] if told.get("threads") else []
+    return [*machine, *cores, *threads, *versions, *([told["date"]] if told.get("date") else [])]
 
 
 def state(run: Document) -> str:
@@ -192,12 +199,10 @@ def readme_table(documents: dict[str, Document]) -> list[str]:
             reading = f" (by {WAYS[way]})" if way in WAYS and way != "path" else ""
             paper = "" if recipe == "tuned" else ", paper's recipe"
             mark = "" if state(group[0]) == "as now" else " †"
-            data = data_of(group[0], document)
-            subset = f"; {data}" if data.startswith("**") else ""
             rows.append([title, f"{run}{paper}{mark}", reached(group, way if reading else "path") + reading,
-                         f"{len(group)}{subset}"])  # fmt: skip
+                         str(len(group)), data_of(group[0], document)])  # fmt: skip
             title = ""
-    return [*grid(["experiment", "run", "test accuracy, path by path", "seeds"], rows), "",
+    return [*grid(["experiment", "run", "test accuracy, path by path", "seeds", "data"], rows), "",
             "† the configuration has changed since, or was not recorded."]  # fmt: skip
 
 

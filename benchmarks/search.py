@@ -4,7 +4,7 @@
 
 A search is an experiment's yaml file: trials in place of runs, each a configuration and further arguments of ``fit``.
 Test data are never read. Every trial runs for as long as its arguments say, and its metrics are those of its last
-validation: no epoch is chosen. Finished trials are kept: start again to go on.
+validation: no epoch is chosen. Finished trials are kept, each with the machine that it ran on: start again to go on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -100,14 +101,13 @@ def main() -> None:
             words = " ".join(["al-lightning fit", *command])
             if words not in kept:
                 kept[words] = {"name": run.name, "seed": seed, "command": words, **train(command)}
-                kept[words]["date"] = environment()["date"]
+                kept[words]["environment"] = {**environment(), "threads": torch.get_num_threads()}
                 console.print(json.dumps(kept[words]["val"]), run.name, kept[words]["seconds"])
             trials.append({**kept[words], "name": run.name})
             document = {
                 "title": search.title,
-                "command": f"python benchmarks/search.py {given.search}",
+                "command": f"python benchmarks/search.py {given.search} --output {given.output}",
                 "note": search.note,
-                "environment": environment(),
                 "trials": trials,
             }
             given.output.write_text(json.dumps(document, indent=1) + "\n")
