@@ -32,6 +32,7 @@ def script(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def step() -> ModuleType:
+    script("saved_bytes")  # imported by the next one
     return script("step")
 
 

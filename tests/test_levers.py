@@ -1,0 +1,73 @@
+"""What the search tries outside of the library: a lever that does not do what it says would be called useless."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from al_lightning.nn.sequence import TokenSequence
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+
+
+def test_muon_steps_kernels_as_matrices_and_adam_the_rest() -> None:
+    from levers.muon import MatrixMuon
+
+    torch.manual_seed(0)
+    kernel, bias = nn.Parameter(torch.randn(4, 3, 3, 3)), nn.Parameter(torch.randn(4))
+    matrix, vector = nn.Parameter(kernel.detach().view(4, 27).clone()), nn.Parameter(bias.detach().clone())
+    ours = MatrixMuon([kernel, bias], lr=0.5)
+    muon = torch.optim.Muon([matrix], lr=0.01, weight_decay=0, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    adam = torch.optim.Adam([vector], lr=0.01)
+    for group in ours.param_groups:  # as a scheduler would
+        group["lr"] = 0.01
+    for _ in range(3):
+        gradient, slope = torch.randn(4, 3, 3, 3), torch.randn(4)
+        kernel.grad, matrix.grad, bias.grad, vector.grad = gradient, gradient.view(4, 27), slope, slope.clone()
+        ours.step()
+        muon.step()
+        adam.step()
+    torch.testing.assert_close(kernel.view(4, 27), matrix)
+    torch.testing.assert_close(bias, vector)
+
+
+def test_fixed_codes_are_a_simplex_on_every_layer() -> None:
+    from levers import LeverCNN
+
+    net = LeverCNN(10, 1, 8, hidden=(16,), fixed_codes=True)
+    codes = torch.eye(10)
+    for layer in net.layers:
+        codes = layer.g(codes)
+    cosines = nn.functional.cosine_similarity(codes[:, None], codes[None], dim=-1)
+    torch.testing.assert_close(cosines, torch.eye(10) * 10 / 9 - torch.full((10, 10), 1 / 9), atol=1e-5, rtol=0)
+    assert not any(p.requires_grad for p in net.layers[0].g.parameters())
+
+
+def test_a_temperature_is_that_of_its_own_trial() -> None:
+    from levers import LeverCNN
+
+    from al_lightning.nn import association
+
+    before = association.TEMPERATURE
+    LeverCNN(10, 1, 8, levers={"temperature": 0.2})
+    assert association.TEMPERATURE == 0.2
+    LeverCNN(10, 1, 8)
+    assert before == association.TEMPERATURE
+
+
+def test_bridges_of_texts_do_not_read_padding() -> None:
+    from levers.texts import ManyPools, WindowBridge
+
+    x, lengths = torch.randn(2, 5, 6), torch.tensor([3, 5])
+    noise = torch.cat([x, 100 * torch.randn(2, 4, 6)], 1)
+    noise[0, 3:] = 100
+    for bridge in (WindowBridge(6, 4), ManyPools(6, 4)):
+        own = bridge(TokenSequence(x, lengths))
+        torch.testing.assert_close(bridge(TokenSequence(noise, lengths)), own)
+        assert own.shape == (2, 4)
