@@ -22,16 +22,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from rich.console import Console
 from rich.table import Table
 
 from al_lightning.cli import trainer_commands
 from al_lightning.experiments.environment import environment
 from al_lightning.experiments.results import read_curve
-from al_lightning.experiments.spec import Experiment, load_experiment
+from al_lightning.experiments.spec import Experiment, Run, load_experiment
 
 
-def train(command: list[str]) -> dict[str, Any]:
+def arguments_of(run: Run, seed: int) -> list[str]:
+    """Arguments of the ``fit`` that a trial is, with one seed."""
+    return ["--config", f"configs/{run.config}", "--seed_everything", str(seed), f"--data.seed={seed}", *run.arguments]
+
+
+def train(command: list[str]) -> tuple[dict[str, Any], LightningModule]:
     """Run one ``fit``.
 
     Args:
@@ -39,7 +45,7 @@ def train(command: list[str]) -> dict[str, Any]:
 
     Returns:
         ``val``, the metrics of the last validation; ``train``, mean losses of the last epoch; seconds; and how many
-        parameters it trained.
+        parameters it trained. Beside them the trained module.
     """
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         quiet = ["--trainer.default_root_dir", folder, "--trainer.enable_progress_bar", "false",
@@ -50,12 +56,13 @@ def train(command: list[str]) -> dict[str, Any]:
         seconds = time.perf_counter() - started
         curve = read_curve(Path(str(cli.trainer.log_dir)) / "metrics.csv", cli.model.monitor)
         last = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
-    return {
+    measured = {
         "train": {n: v for n, v in last.items() if n.startswith("train_") and not n.endswith("_step")},
         "val": {name: value for name, value in curve[-1].items() if name != "epoch"},
         "seconds": round(seconds, 1),
         "training_parameters": cli.model.training_parameters(),
     }
+    return measured, cli.model
 
 
 def table(search: Experiment, trials: list[dict[str, Any]]) -> Table:
@@ -87,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("search", help="a yaml file of trials")
     parser.add_argument("--output", type=Path, required=True, help="the result file")
-    parser.add_argument("--arguments", nargs="*", default=[], help="further arguments of every fit")
+    parser.add_argument("--arguments", nargs=argparse.REMAINDER, default=[], help="last: more arguments of every fit")
     given = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     search = load_experiment(given.search)
@@ -96,11 +103,10 @@ def main() -> None:
     trials, console = [], Console(width=200)
     for seed in search.seeds:
         for run in search.runs:
-            command = ["--config", f"configs/{run.config}", "--seed_everything", str(seed), f"--data.seed={seed}",
-                       *run.arguments, *given.arguments]  # fmt: skip
+            command = [*arguments_of(run, seed), *given.arguments]
             words = " ".join(["al-lightning fit", *command])
             if words not in kept:
-                kept[words] = {"name": run.name, "seed": seed, "command": words, **train(command)}
+                kept[words] = {"name": run.name, "seed": seed, "command": words, **train(command)[0]}
                 kept[words]["environment"] = {**environment(), "threads": torch.get_num_threads()}
                 console.print(json.dumps(kept[words]["val"]), run.name, kept[words]["seconds"])
             trials.append({**kept[words], "name": run.name})

@@ -71,3 +71,51 @@ def test_bridges_of_texts_do_not_read_padding() -> None:
         own = bridge(TokenSequence(x, lengths))
         torch.testing.assert_close(bridge(TokenSequence(noise, lengths)), own)
         assert own.shape == (2, 4)
+
+
+def test_warm_codes_have_learned_before_the_first_image() -> None:
+    from levers import LeverCNN
+    from levers.layer import warm_codes
+
+    def reconstructed(net: LeverCNN) -> float:
+        losses, _ = net.eval().evaluate(torch.zeros(10, 1, 8, 8), torch.arange(10))
+        return float(losses[1::2].detach().max())
+
+    torch.manual_seed(0)
+    cold = LeverCNN(10, 1, 8, hidden=(16,))
+    torch.manual_seed(0)
+    warm = LeverCNN(10, 1, 8, hidden=(16,), warm_up=200)
+    assert reconstructed(warm) < 0.2 * reconstructed(cold)
+    assert all(p.grad is None or not p.grad.any() for layer in warm.layers for p in [*layer.f.parameters()])
+    before = [p.clone() for p in cold.parameters()]
+    warm_codes(list(cold.layers), 10, 0)
+    assert all(torch.equal(a, b) for a, b in zip(before, cold.parameters()))
+
+
+def test_the_last_bridge_may_read_its_whole_map() -> None:
+    from levers import LeverCNN
+
+    bridges = [layer.b for layer in LeverCNN(10, 1, 16, pool=2, hidden=(8,), last=(20, 12)).layers]
+    widths = [[part.out_features for part in bridge if isinstance(part, nn.Linear)] for bridge in bridges]
+    assert widths == [[8, 64], [8, 64], [8, 64], [20, 12, 64]]
+    reads = [next(part.in_features for part in bridge if isinstance(part, nn.Linear)) for bridge in bridges]
+    assert reads == [32 * 4, 32 * 4, 64 * 4, 64 * 16]
+
+
+def test_frozen_encoders_are_those_that_al_trained_and_hold_still(tmp_path: Path) -> None:
+    from levers import FrozenCNNBP, LeverCNN
+
+    trained = LeverCNN(10, 1, 8, hidden=(16,)).train()
+    trained.layers[0].f(torch.randn(32, 1, 8, 8))  # moves batch norm's statistics
+    torch.save(trained.state_dict(), tmp_path / "al.pt")
+    net = FrozenCNNBP(str(tmp_path / "al.pt"), 2, 10, 1, 8, head=(16,)).train()
+    x = torch.randn(32, 1, 8, 8)
+    lower = net.net[0](x)
+    trained.eval()
+    torch.testing.assert_close(lower, trained.layers[1].f(trained.layers[0].f(x)))
+    nn.functional.cross_entropy(net(x), torch.arange(32) % 10).backward()
+    assert not lower.requires_grad
+    trainable = sum(p.requires_grad for p in net.net[0].parameters())
+    assert trainable == 0
+    assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
+    assert torch.equal(net.net[0](x), lower)  # its statistics did not move

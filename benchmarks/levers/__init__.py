@@ -5,8 +5,9 @@ left here either did not, or is still being tried.
 """
 
 from levers.cutout import CutoutFashionMNIST
+from levers.frozen import FrozenCNNBP
 from levers.images import LeverCNN, LeverCNNBP
 from levers.muon import MatrixMuon
 from levers.texts import LeverLSTM
 
-__all__ = ["CutoutFashionMNIST", "LeverCNN", "LeverCNNBP", "LeverLSTM", "MatrixMuon"]
+__all__ = ["CutoutFashionMNIST", "FrozenCNNBP", "LeverCNN", "LeverCNNBP", "LeverLSTM", "MatrixMuon"]

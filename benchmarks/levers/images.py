@@ -15,11 +15,11 @@ import al_lightning as al
 from al_lightning.modules.options import ALOptions, BPOptions
 from al_lightning.nn import association as contrasts
 from al_lightning.nn.association import Association, precise
-from al_lightning.nn.convert import associate
+from al_lightning.nn.convert import associate, code_width
 from al_lightning.nn.image_units import conv_unit, dense_head, initialise
 from al_lightning.nn.inputs import ImageCheck
 from al_lightning.targets.classes import ClassTarget
-from levers.layer import LeverLayer, Levers, fix_codes
+from levers.layer import LeverLayer, Levers, fix_codes, warm_codes
 
 TEMPERATURE = contrasts.TEMPERATURE
 CHANNELS = ((32, 1), (32, 1), (32, 1), (32, 2), (64, 1), (64, 1), (64, 1), (64, 2))
@@ -63,7 +63,8 @@ def _bridge(
     return nn.Sequential(*parts, *([nn.BatchNorm1d(target_dim)] if norm else []))
 
 
-def _blocks(in_channels: int, width: float, cuts: int) -> list[nn.Module]:
+def cnn_blocks(in_channels: int, width: float, cuts: int) -> list[nn.Module]:
+    """The convolutions of the CNN, initialised, in as many blocks as there are cuts."""
     units, inputs = [], in_channels
     for channels, stride in CHANNELS:
         units.append(conv_unit(inputs, int(width * channels), stride=stride, norm="batch", activation="elu"))
@@ -94,6 +95,9 @@ class LeverCNN(al.ALModule):
         detach_target: see :class:`~al_lightning.ALLayer`.
         association: see :class:`~al_lightning.ALLayer`.
         fixed_codes: whether codes are the vertices of a simplex and not learned.
+        warm_up: steps that the codes learn alone, before the first image.
+        last: widths of the hidden layers of the last bridge, which then reads its whole map as BP's head does; as
+            the other bridges if None.
         levers: see :class:`Levers`.
         options: see :class:`~al_lightning.ALModule`.
     """
@@ -115,17 +119,23 @@ class LeverCNN(al.ALModule):
         detach_target: bool = True,
         association: Association = "contrast",
         fixed_codes: bool = False,
+        warm_up: int = 0,
+        last: tuple[int, ...] | None = None,
         levers: Levers | None = None,
         **options: Unpack[ALOptions],
     ) -> None:
-        blocks = _blocks(in_channels, width, cuts)
+        blocks = cnn_blocks(in_channels, width, cuts)
         x, bridges = torch.zeros(1, in_channels, image_size, image_size), []
-        for block in blocks:
+        target_dim = code_width(target_dim, num_classes, association)
+        for number, block in enumerate(blocks, 1):
             with torch.no_grad():
                 x = block.eval()(x)
             block.train()
-            bridges.append(_bridge(x.shape[1:], target_dim, pool, hidden, bridge_norm, convolutions, growth))
-        plain = associate(blocks, bridges, num_classes, target_dim, detach_target=detach_target)
+            reads, dims = (pool, hidden) if last is None or number < cuts else (image_size, last)
+            bridges.append(_bridge(x.shape[1:], target_dim, reads, dims, bridge_norm, convolutions, growth))
+        plain = associate(
+            blocks, bridges, num_classes, target_dim, detach_target=detach_target, association=association
+        )
         said = levers or {}
         contrasts.TEMPERATURE = said.get("temperature", TEMPERATURE)  # that of the trial before would stay
         layers = [
@@ -139,6 +149,7 @@ class LeverCNN(al.ALModule):
             initialise(layer.g, layer.h)
         if fixed_codes:
             fix_codes(layers, num_classes, target_dim)
+        warm_codes(layers, num_classes, warm_up)
         super().__init__(layers, num_classes, **options)
         self.input_check = ImageCheck(in_channels, image_size)
 
@@ -167,7 +178,7 @@ class LeverCNNBP(al.BPModule):
         smoothing: float = 0.0,
         **options: Unpack[BPOptions],
     ) -> None:
-        blocks = _blocks(in_channels, width, 1)
+        blocks = cnn_blocks(in_channels, width, 1)
         dims = [int(width * CHANNELS[-1][0]) * (image_size // 4) ** 2, *head]
         net = nn.Sequential(*blocks, dense_head(dims, num_classes, norm="batch", activation="elu"))
         super().__init__(net, num_classes, **options)

@@ -41,6 +41,8 @@ class LeverLayer(al.ALLayer):
 
     def losses(self, association: Tensor, t_next: Any, t: Any) -> LayerLosses:
         """``A_i`` and ``R_i`` with whatever the levers add to them."""
+        if self.association == "cross_entropy":
+            return super().losses(association, t_next, t)
         levers = self.levers
         target = al.detach(t_next) if self.detach_target else t_next
         own = rows(target)
@@ -75,3 +77,27 @@ def fix_codes(layers: Sequence[al.ALLayer], num_classes: int, target_dim: int) -
     for layer in layers:
         layer.g = nn.Identity()
     layers[0].g = first
+
+
+def warm_codes(layers: Sequence[al.ALLayer], num_classes: int, steps: int, lr: float = 3e-3) -> None:
+    """Let target encoders and decoders learn alone: K rows cost nothing, and the codes hold still afterwards.
+
+    Args:
+        layers: from the input upwards.
+        num_classes: K.
+        steps: how many; none for 0.
+        lr: of Adam.
+    """
+    if steps < 1:
+        return
+    classes = ClassCodes(torch.eye(num_classes), torch.arange(num_classes))
+    adam = torch.optim.Adam([p for layer in layers for part in (layer.g, layer.h) for p in part.parameters()], lr)
+    for _ in range(steps):
+        t, total = classes, torch.zeros(())
+        for layer in layers:
+            t_next = layer.encode_target(t)
+            total = total + reconstruction_loss(layer.reconstruction_loss, layer.h(t_next.codes), t)
+            t = al.detach(t_next)
+        adam.zero_grad()
+        total.backward()
+        adam.step()
