@@ -49,6 +49,8 @@ class ConvertedAL(ALModule):
         bridge_activation: what follows the last Linear of a lean or dense bridge: ``"tanh"``, ``"sigmoid"`` or nothing.
         bridge_pool: rows and columns of a map that a lean or dense bridge reads at most.
         bridge_dim: width of a dense bridge's hidden layer.
+        last_bridge_dims: widths of the hidden layers of the last bridge, which then is dense and reads its whole map,
+            as the head of a BP network does; the last bridge is as all others if empty.
         in_features: D, for vectors (B, D) in place of images; ``in_channels`` and ``image_size`` mean nothing then.
         options: see :class:`~al_lightning.modules.options.AssociatedOptions` and :class:`~al_lightning.ALModule`.
     """
@@ -65,6 +67,7 @@ class ConvertedAL(ALModule):
         bridge_activation: SquashingActivation | None = None,
         bridge_pool: int = LEAN_POOL,
         bridge_dim: int = BRIDGE_DIM,
+        last_bridge_dims: Sequence[int] = (),
         in_features: int | None = None,
         **options: Unpack[AssociatedOptions],
     ) -> None:
@@ -79,6 +82,7 @@ class ConvertedAL(ALModule):
             bridge_activation=bridge_activation,
             bridge_pool=bridge_pool,
             bridge_dim=bridge_dim,
+            last_bridge_dims=last_bridge_dims,
             **association,
         )
         linear_bridge = bridge != "paper" and bridge_activation is None

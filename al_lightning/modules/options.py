@@ -5,6 +5,7 @@ The command line lists them in ``--help``, checks their types and refuses misspe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict, cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -91,6 +92,7 @@ class ImageOptions(ConvertedOptions, total=False):
 
     bridge_pool: int
     bridge_dim: int
+    last_bridge_dims: Sequence[int]
 
 
 class TextOptions(ConvertedOptions, total=False):

@@ -9,10 +9,14 @@ knows of the class need not lie within one linear step of its features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import Literal, TypeAlias
 
 from torch import nn
+
+from al_lightning.nn.image_units import dense_unit
 
 BridgeKind: TypeAlias = Literal["lean", "dense", "paper"]
 SquashingActivation: TypeAlias = Literal["tanh", "sigmoid"]
@@ -41,18 +45,28 @@ def pooled_size(size: int, pool: int) -> int:
 
 
 def check_bridge(
-    kind: BridgeKind, activation: SquashingActivation | None, pool: int = LEAN_POOL, hidden: int = BRIDGE_DIM
+    kind: BridgeKind,
+    activation: SquashingActivation | None,
+    pool: int = LEAN_POOL,
+    hidden: int | Sequence[int] = BRIDGE_DIM,
+    last_hidden: Sequence[int] = (),
 ) -> None:
-    """Refuse a kind of bridge that does not exist, one that would have two activations, or one that reads nothing.
+    """Refuse a kind of bridge that does not exist, one without room for what is asked, or one that reads nothing.
 
     Raises:
         ValueError: naming the argument.
     """
     if kind not in ("lean", "dense", "paper"):
         raise ValueError(f"Expected `bridge` to be 'lean', 'dense' or 'paper', but got {kind!r}.")
-    for name, value in (("bridge_pool", pool), ("bridge_dim", hidden)):
-        if value < 1:
-            raise ValueError(f"Expected `{name}` to be at least 1, but got {value}.")
+    widths = [hidden] if isinstance(hidden, int) else hidden
+    for name, values in (("bridge_pool", [pool]), ("bridge_dim", widths), ("last_bridge_dims", last_hidden)):
+        if any(value < 1 for value in values):
+            raise ValueError(f"Expected `{name}` to be at least 1, but got {', '.join(map(str, values))}.")
+    if last_hidden and kind == "paper":
+        raise ValueError(
+            "Expected `last_bridge_dims` to be left out beside bridge='paper', which has its own hidden layers, "
+            f"but got {list(last_hidden)}. Leave it out, or set `bridge` to 'lean' or 'dense'."
+        )
     if activation is None:
         return
     if activation not in SQUASHING:
@@ -70,7 +84,7 @@ def make_bridge(
     target_dim: int,
     activation: SquashingActivation | None = None,
     pool: int = LEAN_POOL,
-    hidden: int = BRIDGE_DIM,
+    hidden: int | Sequence[int] = BRIDGE_DIM,
 ) -> nn.Module:
     """Build a bridge for features of one shape.
 
@@ -83,7 +97,8 @@ def make_bridge(
         activation: what follows the last Linear of a lean or dense bridge: ``"tanh"``, ``"sigmoid"`` (section 6.10) or
             nothing.
         pool: rows and columns that a lean or dense bridge reads at most.
-        hidden: width of a dense bridge's hidden layer.
+        hidden: width of a dense bridge's hidden layer, or widths where there are several: each is a Linear with batch
+            norm and ELU.
 
     Returns:
         A module from (B, *shape) to (B, target_dim).
@@ -121,7 +136,9 @@ def make_bridge(
         parts = [*([] if pooled == (height, width) else [nn.AdaptiveAvgPool2d(pooled)]), nn.Flatten()]
         features = channels * prod(pooled)
     if kind == "dense":
-        parts += [nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ELU()]
-        features = hidden
+        dims = [features, hidden] if isinstance(hidden, int) else [features, *hidden]
+        for a, b in pairwise(dims):
+            parts += dense_unit(a, b, norm="batch", activation="elu")
+        features = dims[-1]
     linear = nn.Linear(features, target_dim)
     return nn.Sequential(*parts, linear, *squash) if parts or squash else linear

@@ -66,6 +66,7 @@ def to_al_layers(
     bridge_activation: SquashingActivation | None = None,
     bridge_pool: int = LEAN_POOL,
     bridge_dim: int = BRIDGE_DIM,
+    last_bridge_dims: Sequence[int] = (),
     **association: Unpack[AssociationOptions],
 ) -> list[ALLayer]:
     """Give every block a bridge, a target encoder and a target decoder (Algorithm 1).
@@ -84,6 +85,8 @@ def to_al_layers(
         bridge_activation: what follows the last Linear of a lean or dense bridge: ``"tanh"``, ``"sigmoid"`` or nothing.
         bridge_pool: rows and columns of a map that a lean or dense bridge reads at most.
         bridge_dim: width of a dense bridge's hidden layer.
+        last_bridge_dims: widths of the hidden layers of the last bridge, which then is dense and reads its whole map,
+            as the head of a BP network does; the last bridge is as all others if empty.
         association: see :func:`associate`.
 
     Returns:
@@ -102,7 +105,7 @@ def to_al_layers(
     state = example_input
     _check_target_dim(target_dim)
     target_dim = code_width(target_dim, num_classes, association.get("association", "mse"))
-    check_bridge(bridge, bridge_activation, bridge_pool, bridge_dim)
+    check_bridge(bridge, bridge_activation, bridge_pool, bridge_dim, last_bridge_dims)
     for number, block in enumerate(blocks, 1):
         was_training = block.training
         with torch.no_grad():
@@ -115,7 +118,11 @@ def to_al_layers(
             )
         try:
             shape = tuple(state.shape[1:])
-            bridges.append(make_bridge(bridge, shape, target_dim, bridge_activation, bridge_pool, bridge_dim))
+            form: tuple[BridgeKind, int, int | Sequence[int]] = (bridge, bridge_pool, bridge_dim)
+            if number == len(blocks) and last_bridge_dims:
+                form = ("dense", max(shape), last_bridge_dims)
+            kind, pool, hidden = form
+            bridges.append(make_bridge(kind, shape, target_dim, bridge_activation, pool, hidden))
         except ValueError as error:
             raise ValueError(f"Block {number} ({type(block).__name__}) cannot be bridged. {error}") from None
     return associate(blocks, bridges, num_classes, target_dim, **association)

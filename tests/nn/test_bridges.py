@@ -68,6 +68,37 @@ def test_windows_overlap_only_where_they_must(size: int, pool: int) -> None:
     assert 2 * pooled > min(size, pool) or pooled == min(size, pool)
 
 
+def test_the_last_bridge_may_be_a_head_that_reads_the_whole_map() -> None:
+    plain, headed = build("CNNAL"), build("CNNAL", last_bridge_dims=(6, 7))
+    for layer, other in zip(plain.layers[:-1], headed.layers[:-1]):
+        assert str(layer.b) == str(other.b)
+    bridge: Any = headed.layers[-1].b
+    s = torch.randn(4, 64, *map_size(headed))
+    linears = [part for part in bridge if isinstance(part, torch.nn.Linear)]
+    assert [part.out_features for part in linears] == [6, 7, plain.layers[-1].b[-1].out_features]
+    hidden = s.flatten(1)
+    for linear in linears[:-1]:
+        hidden = hidden @ linear.weight.T + linear.bias
+        hidden = F.elu((hidden - hidden.mean(0)) / (hidden.var(0, correction=0) + 1e-5).sqrt())
+    expected = hidden @ linears[-1].weight.T + linears[-1].bias
+    torch.testing.assert_close(bridge(s), expected, atol=1e-4, rtol=1e-4)
+
+
+def map_size(module: Any) -> tuple[int, int]:
+    s = inputs("CNNAL")
+    for layer in module.eval().layers:
+        s = layer.f(s)
+    module.train()
+    return s.shape[-2], s.shape[-1]
+
+
+def test_a_published_last_bridge_has_hidden_layers_of_its_own() -> None:
+    with pytest.raises(ValueError, match=r"`last_bridge_dims` to be left out beside bridge='paper'.*but got \[6\]"):
+        build("CNNAL", bridge="paper", last_bridge_dims=(6,))
+    with pytest.raises(ValueError, match="`last_bridge_dims` to be at least 1, but got 6, 0"):
+        build("CNNAL", last_bridge_dims=(6, 0))
+
+
 @pytest.mark.parametrize("name", ["bridge_pool", "bridge_dim"])
 def test_sizes_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"`{name}` to be at least 1, but got 0"):
