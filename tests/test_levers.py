@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from al_lightning.nn.sequence import TokenSequence
 
@@ -119,3 +121,19 @@ def test_frozen_encoders_are_those_that_al_trained_and_hold_still(tmp_path: Path
     assert trainable == 0
     assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
     assert torch.equal(net.net[0](x), lower)  # its statistics did not move
+
+
+def test_rates_of_lower_layers_end_earlier(trainer: Any) -> None:
+    from levers import LeverCNN
+
+    from al_lightning.training.whole_run import WholeRunLR
+
+    module = LeverCNN(4, 1, 8, hidden=(16,), ends=(0.25, 0.5, 0.75, 1.0), lr_scheduler=WholeRunLR,
+                      lr_scheduler_interval="step")  # fmt: skip
+    data = DataLoader(TensorDataset(torch.randn(32, 1, 8, 8), torch.arange(32) % 4), batch_size=4)
+    trainer(max_epochs=1, enable_checkpointing=False).fit(module, data)
+    rates = [
+        [schedule.get_lr()[0], schedule.factor(1) * 1e-3, schedule.total_steps] for schedule in module.lr_schedulers()
+    ]
+    assert [steps for *_, steps in rates] == [2, 4, 6, 8]
+    assert all(now == 0 and first > 0 for now, first, _ in rates)

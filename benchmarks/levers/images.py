@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -96,6 +96,8 @@ class LeverCNN(al.ALModule):
         association: see :class:`~al_lightning.ALLayer`.
         fixed_codes: whether codes are the vertices of a simplex and not learned.
         warm_up: steps that the codes learn alone, before the first image.
+        ends: of each layer's learning rate that falls over the whole run, the share of the run at which it is zero
+            (FreezeOut, Brock et al., 2017, for layers that know nothing of each other); at its end if None.
         last: widths of the hidden layers of the last bridge, which then reads its whole map as BP's head does; as
             the other bridges if None.
         levers: see :class:`Levers`.
@@ -120,6 +122,7 @@ class LeverCNN(al.ALModule):
         association: Association = "contrast",
         fixed_codes: bool = False,
         warm_up: int = 0,
+        ends: tuple[float, ...] | None = None,
         last: tuple[int, ...] | None = None,
         levers: Levers | None = None,
         **options: Unpack[ALOptions],
@@ -152,6 +155,15 @@ class LeverCNN(al.ALModule):
         warm_codes(layers, num_classes, warm_up)
         super().__init__(layers, num_classes, **options)
         self.input_check = ImageCheck(in_channels, image_size)
+        self.ends = ends
+
+    def configure_optimizers(self) -> Any:
+        """Those of every AL module; rates of lower layers may reach zero earlier."""
+        optimizers, schedules = super().configure_optimizers()
+        for end, schedule in zip(self.ends or (), schedules):
+            whole_run = schedule["scheduler"]
+            whole_run.total_steps = round(end * whole_run.total_steps)
+        return optimizers, schedules
 
 
 class LeverCNNBP(al.BPModule):
