@@ -10,14 +10,13 @@ as good as BP alone, then isolation has lost nothing there.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import tempfile
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from search import arguments_of, table, train
+from search import arguments_of, table, train, write
 
 from al_lightning.experiments.environment import environment
 from al_lightning.experiments.spec import load_experiment
@@ -43,13 +42,7 @@ def main() -> None:
                 words = " ".join(["al-lightning fit", *command, *(["--model.weights", "AL.pt"] if frozen else [])])
                 machine = {**environment(), "threads": torch.get_num_threads()}
                 trials.append({"name": run.name, "seed": seed, "command": words, **measured, "environment": machine})
-                document = {
-                    "title": probe.title,
-                    "command": f"python benchmarks/probe.py {given.probe} --output {given.output}",
-                    "note": probe.note,
-                    "trials": trials,
-                }
-                given.output.write_text(json.dumps(document, indent=1) + "\n")
+                write(probe, trials, f"python benchmarks/probe.py {given.probe}", given.output)
     Console(width=200).print(table(probe, trials))
 
 

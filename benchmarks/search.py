@@ -65,6 +65,24 @@ def train(command: list[str]) -> tuple[dict[str, Any], LightningModule]:
     return measured, cli.model
 
 
+def write(search: Experiment, trials: list[dict[str, Any]], command: str, output: Path) -> None:
+    """Write the result file.
+
+    Args:
+        search: what was asked for.
+        trials: what was measured so far.
+        command: that makes it, but for ``--output``.
+        output: the file.
+    """
+    document = {
+        "title": search.title,
+        "command": f"{command} --output {output}",
+        "note": search.note,
+        "trials": trials,
+    }
+    output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
 def table(search: Experiment, trials: list[dict[str, Any]]) -> Table:
     """A line for each trial, the best read-out of each in front; means over seeds."""
     rendered = Table(title=search.title)
@@ -110,13 +128,7 @@ def main() -> None:
                 kept[words]["environment"] = {**environment(), "threads": torch.get_num_threads()}
                 console.print(json.dumps(kept[words]["val"]), run.name, kept[words]["seconds"])
             trials.append({**kept[words], "name": run.name})
-            document = {
-                "title": search.title,
-                "command": f"python benchmarks/search.py {given.search} --output {given.output}",
-                "note": search.note,
-                "trials": trials,
-            }
-            given.output.write_text(json.dumps(document, indent=1) + "\n")
+            write(search, trials, f"python benchmarks/search.py {given.search}", given.output)
     console.print(table(search, trials))
 
 
