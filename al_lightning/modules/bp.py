@@ -121,16 +121,18 @@ class BPModule(SupervisedModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by ``gradient_clip_norm``; by the Trainer's own argument where only that is given."""
+        """Clip by ``gradient_clip_norm``; by the Trainer's own arguments where only those are given."""
+        ours = self.gradient_clip_norm
+        limit, algorithm = (gradient_clip_val, gradient_clip_algorithm) if ours is None else (ours, "norm")
+        if not limit or not getattr(optimizer, "_step_supports_amp_scaling", False):
+            self.clip_gradients(optimizer, limit, algorithm)
+            return
+        # Lightning refuses to clip for a fused optimizer under mixed precision, because such an optimizer takes the
+        # scaler's scale off by itself, later than this.
         scaler = gradient_scaler(self.trainer)
-        # Fused optimizers take the scaler's scale off themselves, later; Lightning refuses to clip before.
-        scaled = scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False)
-        if self.gradient_clip_norm is None:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif scaler is not None and scaled:
-            nn.utils.clip_grad_norm_(self.parameters(), self.gradient_clip_norm * scaler.get_scale())
-        else:
-            self.clip_gradients(optimizer, self.gradient_clip_norm, "norm")
+        scale = 1.0 if scaler is None else scaler.get_scale()
+        clip = nn.utils.clip_grad_value_ if algorithm == "value" else nn.utils.clip_grad_norm_
+        clip(self.parameters(), limit * scale)
 
     def check_trainer(self) -> None:
         """Refuse a Trainer that accumulates otherwise than the module says.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -176,11 +177,20 @@ def test_clipping_is_per_layer_without_isolation(trainer: Make) -> None:
         assert float(moved) == pytest.approx(0.05, rel=1e-3)
 
 
-def test_sibling_clips_too(trainer: Make) -> None:
-    module, start = bp_module(optimizer=sgd(1.0), gradient_clip_norm=0.01), bp_module()
-    trainer(max_steps=1).fit(module, loader(n=8))
-    moved = torch.cat([(a - b).detach().flatten() for a, b in zip(module.parameters(), start.parameters())]).norm()
-    assert float(moved) == pytest.approx(0.01, rel=1e-3)
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("theirs", [False, True])
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_sibling_clips_too(trainer: Make, fused: bool, precision: Any, theirs: bool, algorithm: Any) -> None:
+    """By the module's own argument and by the Trainer's, in every precision, whatever steps."""
+    if algorithm == "value" and not theirs:
+        return  # the module's own is always a norm
+    options = {} if theirs else {"gradient_clip_norm": 0.01}
+    asked = {"gradient_clip_val": 0.01, "gradient_clip_algorithm": algorithm} if theirs else {}
+    module, start = bp_module(optimizer=functools.partial(torch.optim.SGD, lr=1.0, fused=fused), **options), bp_module()
+    trainer(max_steps=1, precision=precision, **asked).fit(module, loader(n=8))
+    moved = torch.cat([(a - b).detach().flatten() for a, b in zip(module.parameters(), start.parameters())])
+    assert float(moved.norm() if algorithm == "norm" else moved.abs().max()) == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize(
