@@ -36,8 +36,9 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def about(name: str, document: Document) -> str:
-    """Where a table's numbers come from: one environment, or those of all trials."""
-    each = [trial["environment"] for trial in document.get("trials", []) if "environment" in trial]
+    """Where a table's numbers come from: one environment, or those of all runs."""
+    runs = [*document.get("trials", []), *document.get("results", [])]
+    each = [run["environment"] for run in runs if run.get("environment")]
     environments = list({json.dumps(told): told for told in each or [document.get("environment", {})]}.values())
     command = f" `{document['command']}`" if document.get("command") else ""
     seed = [f"seed {document['seed']}"] if "seed" in document else []

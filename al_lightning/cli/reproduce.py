@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import lightning.pytorch as pl
+import torch
 from jsonargparse import ArgumentParser
 
 from al_lightning.cli import trainer_commands
@@ -46,6 +47,9 @@ def main(args: Sequence[str]) -> list[Result]:
                         help="whose settings to train with: ours, the paper's, or one after the other")  # fmt: skip
     parser.add_argument("--train_samples", type=int | None, default=None, help="train on a subset of so many samples")
     parser.add_argument("--arguments", type=list[str], default=[], help="further arguments of every fit")
+    parser.add_argument("--processes", type=int | None, default=None,
+                        help="how many runs train at once; if not given, as many as the processor has room for where "
+                        "the experiment says how many threads a run has, and one on an accelerator")  # fmt: skip
     given = parser.parse_args(list(args))
     wanted = given.only.split(",") if isinstance(given.only, str) else given.only or []
     experiment = load_experiment(given.experiment)
@@ -53,7 +57,8 @@ def main(args: Sequence[str]) -> list[Result]:
     recipes = RECIPES if given.recipe == "both" else (given.recipe,)
     subset = [] if given.train_samples is None else [f"--data.train_samples={given.train_samples}"]
     seeds, arguments = _seeds(given.seeds, experiment.seeds), [*subset, *given.arguments]
-    return reproduce(experiment, output, seeds, train_run, arguments, recipes, [one.strip() for one in wanted])
+    only = [one.strip() for one in wanted]
+    return reproduce(experiment, output, seeds, train_run, arguments, recipes, only, given.processes)
 
 
 def _seeds(asked: int | list[int] | None, usual: list[int]) -> list[int]:
@@ -98,6 +103,7 @@ def train_run(job: Job) -> Result:
         (test,) = trainer.test(model, data, ckpt_path=best, verbose=False)
         loader = data.train_evaluation_dataloader() if job.train_accuracy else ()
         train = measure(trainer, model, data, loader) if job.train_accuracy else {}
+    about = {**environment(), "threads": torch.get_num_threads()}
     monitor, metric = model.monitor, model.monitor.removeprefix("val_")
     curve = read_curve(Path(str(trainer.log_dir)) / "metrics.csv", monitor)
     better = max if model.mode == "max" else min
@@ -121,7 +127,8 @@ def train_run(job: Job) -> Result:
         test_curve=_test_curve(trainer),
         config_hash=config_hash(command[2]),
         machine=hardware(),
-        date=environment()["date"],
+        date=about["date"],
+        environment=about,
     )
 
 

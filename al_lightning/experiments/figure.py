@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from al_lightning.experiments.table import heading
 
 #: How the paths below a run's own read-out are drawn, one after the other.
 STYLES = ("--", ":", "-.")
+#: Characters in a line of the title of a figure with one panel: more would run into the legend.
+TITLE_WIDTH = 60
 
 
 def draw(experiment: Experiment, results: Sequence[Result], path: Path) -> None:
@@ -31,7 +34,7 @@ def draw(experiment: Experiment, results: Sequence[Result], path: Path) -> None:
                                   squeeze=False)  # fmt: skip
     for axes, (split, name) in zip(panels[0], splits):
         _draw_split(axes, experiment, results, split, name)
-    figure.suptitle(experiment.title)
+    figure.suptitle(textwrap.fill(experiment.title, TITLE_WIDTH if len(splits) == 1 else 2 * TITLE_WIDTH))
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize="small", loc="outside right upper")  # beside the lines, not over them
     figure.savefig(path, dpi=130)

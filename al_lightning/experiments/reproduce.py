@@ -18,7 +18,7 @@ from al_lightning._version import __version__
 from al_lightning.configs import find_config
 from al_lightning.experiments import figure, results
 from al_lightning.experiments.results import Result
-from al_lightning.experiments.side_by_side import Job, Train, processes, train_side_by_side
+from al_lightning.experiments.side_by_side import Job, Train, cores, processes, train_side_by_side
 from al_lightning.experiments.spec import RECIPES, Experiment, Recipe
 from al_lightning.experiments.table import markdown, remarks, rows, tables
 
@@ -31,6 +31,7 @@ def reproduce(
     arguments: Sequence[str] = (),
     recipes: Sequence[Recipe] = ("tuned",),
     only: Sequence[str] = (),
+    at_once: int | None = None,
 ) -> list[Result]:
     """Train what is missing, print it, and write it beside everything that was finished before.
 
@@ -42,14 +43,19 @@ def reproduce(
         arguments: further command-line arguments of every ``fit``.
         recipes: whose settings to train with. What another recipe has reached before is shown too.
         only: cells, data sets or networks to train and to print; all if empty.
+        at_once: how many runs train at the same time, each in a process of its own. If None, as many as the processor
+            has room for, where the experiment says how many threads a run has; on an accelerator, and else, one after
+            the other in this process.
 
     Returns:
         The results that are printed, run by run, seed by seed.
 
     Raises:
         ValueError: naming the run that failed; what other runs have finished is kept. Or if a kept result cannot be
-            read, no run has one of the recipes, or ``only`` names what is not there.
+            read, no run has one of the recipes, ``only`` names what is not there, or ``at_once`` is below 1.
     """
+    if at_once is not None and at_once < 1:
+        raise ValueError(f"Expected `--processes` to be at least 1, but got {at_once}.")
     console = Console()
     selected = experiment.only(only)
     names = {run.name for run in selected.runs}
@@ -72,7 +78,7 @@ def reproduce(
     costs = {run.name: run.cost for run in experiment.runs}
     missing = sorted((job for job in jobs if job.kept not in finished), key=lambda job: costs[job.name])
     with console.status(_status(missing)) as status:
-        for job, result in _train_missing(missing, train, experiment.threads_per_run):
+        for job, result in _train_missing(missing, train, experiment.threads_per_run, at_once):
             results.keep(result, job.kept)
             finished[job.kept] = result
             missing.remove(job)
@@ -112,14 +118,18 @@ def _said(job: Job) -> str:
     return f"{job.name}{'' if job.recipe == 'tuned' else ', paper recipe'}, seed {job.seed}"
 
 
-def _train_missing(jobs: Sequence[Job], train: Train, threads: int | None) -> Iterator[tuple[Job, Result]]:
+def _train_missing(
+    jobs: Sequence[Job], train: Train, threads: int | None, at_once: int | None
+) -> Iterator[tuple[Job, Result]]:
     """Results as they come."""
-    if threads is None or not processes(threads):
+    if at_once is None:
+        at_once = 0 if threads is None else processes(threads)
+    if not at_once:
         for job in list(jobs):
             yield job, train(job)
         return
     waiting = list(jobs)
-    for number, result in train_side_by_side(train, waiting, threads):
+    for number, result in train_side_by_side(train, waiting, threads or max(1, cores() // at_once), at_once):
         yield waiting[number], result
 
 

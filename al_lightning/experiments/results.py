@@ -8,8 +8,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from al_lightning.experiments.environment import environment
 from al_lightning.experiments.spec import Experiment, Recipe
 
 
@@ -22,7 +22,8 @@ class Result:
     is the one that the configuration chose; ``curve`` holds one dictionary of validation metrics per epoch,
     ``test_curve`` the same of test metrics; ``train`` holds metrics on the whole training split; ``seconds`` is the
     wall time of ``fit``; ``train_samples`` the size of the subset that it was trained on, None for the whole set;
-    ``config_hash`` names what the configuration said.
+    ``config_hash`` names what the configuration said; ``environment`` holds versions, hardware and date of the run
+    itself, for runs of one experiment may come from several machines.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Result:
     config_hash: str = ""
     machine: str = ""
     date: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
 
     def best_row(self) -> dict[str, float]:
         """Validation metrics of the best epoch."""
@@ -86,8 +88,8 @@ def write(experiment: Experiment, results: Sequence[Result], output: Path) -> No
     document = {
         "title": experiment.title,
         "note": experiment.note,
+        **({"data": experiment.data} if experiment.data else {}),
         "paper": {run.name: run.paper for run in experiment.runs if run.paper},
-        "environment": environment(),
         "results": [asdict(result) for result in results],
     }
     (output / "results.json").write_text(json.dumps(document, indent=1))

@@ -55,17 +55,22 @@ def processes(threads: int) -> int:
     """How many processes of so many threads the processor has room for; 0 where an accelerator trains."""
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         return 0
-    cores = len(os.sched_getaffinity(0)) if "sched_getaffinity" in dir(os) else os.cpu_count() or 1
-    return max(1, cores // threads)
+    return max(1, cores() // threads)
 
 
-def train_side_by_side(train: Train, jobs: Sequence[Job], threads: int) -> Iterator[tuple[int, Result]]:
+def cores() -> int:
+    """How many of the processor's cores this process may use."""
+    return len(os.sched_getaffinity(0)) if "sched_getaffinity" in dir(os) else os.cpu_count() or 1
+
+
+def train_side_by_side(train: Train, jobs: Sequence[Job], threads: int, at_once: int) -> Iterator[tuple[int, Result]]:
     """Train several runs at the same time.
 
     Args:
         train: a function of a module, which other processes can import.
         jobs: what to train.
         threads: how many threads each process works with.
+        at_once: how many processes.
 
     Yields:
         Number of the job and its result, as they come.
@@ -77,7 +82,7 @@ def train_side_by_side(train: Train, jobs: Sequence[Job], threads: int) -> Itera
     with _environment(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads)):
         # Spawned, not forked: where torch's threads have worked, a forked process waits for them for ever.
         pool = ProcessPoolExecutor(
-            min(processes(threads) or 1, max(len(jobs), 1)),
+            min(at_once, max(len(jobs), 1)),
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_prepare_worker,
             initargs=(threads,),

@@ -71,6 +71,8 @@ class Experiment:
         runs: what is compared.
         seeds: each run is trained once per seed.
         note: printed below the table, such as what the paper's numbers were reached with.
+        data: which part of the data sets the files hold, where it is not the whole. Samples that an argument leaves out
+            are named without it.
         threads_per_run: how many threads a run works with. With a number, as many runs as the processor has room for
             are trained at the same time, each in a process of its own: small networks gain nothing from a second
             thread. If None, one run after the other has all threads.
@@ -84,6 +86,7 @@ class Experiment:
     runs: list[Run]
     seeds: list[int]
     note: str = ""
+    data: str = ""
     threads_per_run: int | None = None
     train_accuracy: bool = False
     test_curve: bool = False

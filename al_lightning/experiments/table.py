@@ -151,7 +151,7 @@ def tables(experiment: Experiment, results: Sequence[Result], lines: Sequence[Ro
 
 
 def _empty(heading: str, columns: Iterable[str]) -> Table:
-    rendered = Table(title=heading, box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), show_edge=False)
+    rendered = Table(title=heading, box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for column in columns:
         fixed = column in ("run", "path")
         rendered.add_column(column, justify="left" if fixed else "right", overflow="fold")
@@ -173,9 +173,10 @@ def markdown(experiment: Experiment, results: Sequence[Result], lines: Sequence[
 
 
 def remarks(experiment: Experiment, results: Sequence[Result]) -> list[str]:
-    """What is said below the table: subsets, read-outs, hardware, and the experiment's own note."""
+    """What is said below the table: read-outs, hardware, parts of data sets, and the experiment's own note."""
     said: list[str] = []
     if any(_numbers(r, "codes") for r in results):
         said.append("decoder, codes, mean: how a path is read out; * chosen by the configuration.")
     said += [f"Hardware: {machine}" for machine in dict.fromkeys(r.machine for r in results if r.machine)]
+    said += [f"Data: {experiment.data}."] if experiment.data else []
     return [*said, *([experiment.note.strip()] if experiment.note else [])]

@@ -14,7 +14,7 @@ import yaml
 from al_lightning.cli import reproduce as experiments
 from al_lightning.cli.main import main
 from al_lightning.experiments.results import Result
-from al_lightning.experiments.side_by_side import Job
+from al_lightning.experiments.side_by_side import Job, cores
 
 SMALL = ["--data.train_samples=200", "--trainer.max_epochs=2", "--trainer.accelerator=cpu"]
 
@@ -27,6 +27,7 @@ def small() -> str:
                 "title": "Small",
                 "seeds": [0, 1],
                 "note": "The paper says nothing.",
+                "data": "half of the digits",
                 "runs": [
                     {
                         "name": "MLP-AL",
@@ -49,7 +50,18 @@ def test_results_are_written_and_kept(
     main(["reproduce", small])
     assert logging.getLogger("lightning.pytorch").level == level  # a notebook goes on with its own
     printed = capsys.readouterr().out
-    for text in ("Small", "MLP-AL", "MLP-BP", "(full)", "±", "The paper says nothing.", "92.25", "0.75", "91.50"):
+    for text in (
+        "Small",
+        "MLP-AL",
+        "MLP-BP",
+        "(full)",
+        "±",
+        "The paper says nothing.",
+        "Data: half of the digits.",
+        "92.25",
+        "0.75",
+        "91.50",
+    ):
         assert text in printed
     folder = Path("results/small")
     document = json.loads((folder / "results.json").read_text())
@@ -59,9 +71,9 @@ def test_results_are_written_and_kept(
         ("MLP-BP", 0),
         ("MLP-BP", 1),
     ]
-    assert {"torch", "lightning", "python", "processor", "cores", "date", "al_lightning"} <= set(
-        document["environment"]
-    )
+    about = {"torch", "lightning", "python", "processor", "cores", "threads", "date", "al_lightning"}
+    assert all(about <= set(run["environment"]) for run in document["results"])
+    assert document["data"] == "half of the digits"
     assert document["paper"] == {"MLP-AL": {"2": [91.5], "full": [92.25, 0.75]}}
     first = document["results"][0]
     assert first["command"].startswith("al-lightning fit --config configs/digits/mlp_al.yaml --seed_everything 0")
@@ -116,6 +128,8 @@ def test_mistakes_get_a_sentence() -> None:
         main(["reproduce", "tabel1"])
     run = {"name": "a", "config": "digits/mlp_al.yaml", "paper": {"best": [1.0]}}
     Path("paper.yaml").write_text(yaml.safe_dump({"title": "a", "seeds": [0], "runs": [run]}))
+    with pytest.raises(ValueError, match="`--processes` to be at least 1, but got 0"):
+        main(["reproduce", "digits", "--processes", "0"])
     with pytest.raises(ValueError, match="a path's number, 'full' or 'train', but got best"):
         main(["reproduce", "paper.yaml"])
     Path("wrong.yaml").write_text("title: a\nseeds: [0]\nrun: []\n")
@@ -129,6 +143,9 @@ def test_side_by_side_is_as_one_after_the_other(small: str) -> None:
     document = yaml.safe_load(Path(small).read_text())
     Path("both.yaml").write_text(yaml.safe_dump({**document, "threads_per_run": 1}))
     both = main(["reproduce", "both.yaml"])
+    asked = main(["reproduce", small, "--output", "asked", "--processes", "2"])
+    assert [r.test for r in asked] == [r.test for r in one]
+    assert {r.environment["threads"] for r in asked} == {max(1, cores() // 2)}
     assert [(r.name, r.seed, r.test, r.curve, r.best_epoch) for r in one] == [
         (r.name, r.seed, r.test, r.curve, r.best_epoch) for r in both
     ]
