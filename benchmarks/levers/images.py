@@ -98,7 +98,8 @@ class LeverCNN(al.ALModule):
         warm_up: steps that the codes learn alone, before the first image.
         ends: of each layer's learning rate that falls over the whole run, the share of the run at which it is zero
             (FreezeOut, Brock et al., 2017, for layers that know nothing of each other); at its end if None.
-        last: widths of the hidden layers of the last bridge, which then reads its whole map as BP's head does; as
+        last: widths of the hidden layers of the last bridge, which then reads its whole map, without
+            convolutions, as BP's head does; as
             the other bridges if None.
         levers: see :class:`Levers`.
         options: see :class:`~al_lightning.ALModule`.
@@ -134,8 +135,11 @@ class LeverCNN(al.ALModule):
             with torch.no_grad():
                 x = block.eval()(x)
             block.train()
-            reads, dims = (pool, hidden) if last is None or number < cuts else (image_size, last)
-            bridges.append(_bridge(x.shape[1:], target_dim, reads, dims, bridge_norm, convolutions, growth))
+            shape = x.shape[1:]
+            if last is not None and number == cuts:
+                bridges.append(_bridge(shape, target_dim, image_size, last, bridge_norm, 0, 1))
+            else:
+                bridges.append(_bridge(shape, target_dim, pool, hidden, bridge_norm, convolutions, growth))
         plain = associate(
             blocks, bridges, num_classes, target_dim, detach_target=detach_target, association=association
         )
