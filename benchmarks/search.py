@@ -1,6 +1,6 @@
-"""Trains the trials of a search one after the other and judges them by validation data alone.
+"""Trains the trials of a search and judges them by validation data alone.
 
-    python benchmarks/search.py benchmarks/search/cnn.yaml --output benchmarks/results/search-cnn.json
+    python benchmarks/search.py benchmarks/search/cnn.yaml --output benchmarks/results/search-cnn.json --processes 2
 
 A search is an experiment's yaml file: trials in place of runs, each a configuration and further arguments of ``fit``.
 Test data are never read. Every trial runs for as long as its arguments say, and its metrics are those of its last
@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from rich.table import Table
 from al_lightning.cli import trainer_commands
 from al_lightning.experiments.environment import environment
 from al_lightning.experiments.results import read_curve
+from al_lightning.experiments.side_by_side import Job, cores, train_side_by_side
 from al_lightning.experiments.spec import Experiment, Run, load_experiment
 
 
@@ -63,6 +65,31 @@ def train(command: list[str]) -> tuple[dict[str, Any], LightningModule]:
         "training_parameters": cli.model.training_parameters(),
     }
     return measured, cli.model
+
+
+def trial(job: Job) -> dict[str, Any]:
+    """Train one trial: what :func:`train` measures, and where; for processes of their own too."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    measured, _ = train(job.command)
+    return {**measured, "environment": {**environment(), "threads": torch.get_num_threads()}}
+
+
+def train_all(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Train trials, so many at once, or one after the other in this process if 0.
+
+    Yields:
+        Number of the trial and what it gave, as they come.
+    """
+    if processes:
+        yield from train_side_by_side(trial, jobs, max(1, cores() // processes), processes)
+        return
+    for number, job in enumerate(jobs):
+        yield number, trial(job)
+
+
+def words(job: Job) -> str:
+    """The command that a trial is, as it is kept."""
+    return " ".join(["al-lightning fit", *job.command])
 
 
 def write(search: Experiment, trials: list[dict[str, Any]], command: str, output: Path) -> None:
@@ -112,24 +139,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("search", help="a yaml file of trials")
     parser.add_argument("--output", type=Path, required=True, help="the result file")
+    parser.add_argument("--processes", type=int, default=0, help="how many trials at once; one, in this process, if 0")
     parser.add_argument("--arguments", nargs=argparse.REMAINDER, default=[], help="last: more arguments of every fit")
     given = parser.parse_args()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    search = load_experiment(given.search)
+    search, console = load_experiment(given.search), Console(width=200)
     before = json.loads(given.output.read_text())["trials"] if given.output.is_file() else []
-    kept = {(trial["command"]): trial for trial in before}
-    trials, console = [], Console(width=200)
-    for seed in search.seeds:
-        for run in search.runs:
-            command = [*arguments_of(run, seed), *given.arguments]
-            words = " ".join(["al-lightning fit", *command])
-            if words not in kept:
-                kept[words] = {"name": run.name, "seed": seed, "command": words, **train(command)[0]}
-                kept[words]["environment"] = {**environment(), "threads": torch.get_num_threads()}
-                console.print(json.dumps(kept[words]["val"]), run.name, kept[words]["seconds"])
-            trials.append({**kept[words], "name": run.name})
-            write(search, trials, f"python benchmarks/search.py {given.search}", given.output)
-    console.print(table(search, trials))
+    kept = {trial["command"]: trial for trial in before}
+    jobs = [
+        Job(run.name, seed, "tuned", [*arguments_of(run, seed), *given.arguments], given.output)
+        for seed in search.seeds
+        for run in search.runs
+    ]
+    missing = list({words(job): job for job in jobs if words(job) not in kept}.values())
+
+    def save() -> list[dict[str, Any]]:
+        trials = [{**kept[words(job)], "name": job.name} for job in jobs if words(job) in kept]
+        write(search, trials, f"python benchmarks/search.py {given.search}", given.output)
+        return trials
+
+    save()
+    for number, measured in train_all(missing, given.processes):
+        job = missing[number]
+        kept[words(job)] = {"name": job.name, "seed": job.seed, "command": words(job), **measured}
+        console.print(json.dumps(measured["val"]), job.name, measured["seconds"])
+        save()
+    console.print(table(search, save()))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -47,6 +49,20 @@ def test_a_search_keeps_finished_trials(search: ModuleType, tmp_path: Path, monk
         "--config configs/digits/mlp_bp.yaml --seed_everything 0 --data.seed=0 --trainer"
         in document["trials"][1]["command"]
     )
+
+
+def test_trials_side_by_side_are_as_one_after_the_other(
+    search: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = ["--trainer.max_epochs", "1"]
+    runs = [("AL", "digits/mlp_al.yaml", short), ("BP", "digits/mlp_bp.yaml", short)]
+    path, one, both = experiment(tmp_path / "s.yaml", runs), tmp_path / "one.json", tmp_path / "both.json"
+    call(search, monkeypatch, str(path), "--output", str(one))
+    command = [sys.executable, "benchmarks/search.py", str(path), "--output", str(both), "--processes", "2"]
+    subprocess.run(command, check=True, cwd=BENCHMARKS.parent, capture_output=True)
+    told = [[(t["name"], t["val"]) for t in json.loads(file.read_text())["trials"]] for file in (one, both)]
+    assert told[0] == told[1]
+    assert len(told[1]) == 2
 
 
 def test_arguments_after_the_last_option_reach_every_trial(

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import torch
 
@@ -49,6 +49,8 @@ class Job(NamedTuple):
 
 #: Trains one run.
 Train: TypeAlias = Callable[[Job], Result]
+#: What training a run gives.
+Trained = TypeVar("Trained")
 
 
 def processes(threads: int) -> int:
@@ -63,7 +65,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if "sched_getaffinity" in dir(os) else os.cpu_count() or 1
 
 
-def train_side_by_side(train: Train, jobs: Sequence[Job], threads: int, at_once: int) -> Iterator[tuple[int, Result]]:
+def train_side_by_side(
+    train: Callable[[Job], Trained], jobs: Sequence[Job], threads: int, at_once: int
+) -> Iterator[tuple[int, Trained]]:
     """Train several runs at the same time.
 
     Args:
@@ -73,7 +77,7 @@ def train_side_by_side(train: Train, jobs: Sequence[Job], threads: int, at_once:
         at_once: how many processes.
 
     Yields:
-        Number of the job and its result, as they come.
+        Number of the job and what its training gave, as they come.
 
     Raises:
         ValueError: naming the run that failed. The others are ended.
@@ -88,7 +92,7 @@ def train_side_by_side(train: Train, jobs: Sequence[Job], threads: int, at_once:
             initargs=(threads,),
         )
         try:
-            waiting: dict[Future[Result], int] = {pool.submit(train, job): n for n, job in enumerate(jobs)}
+            waiting: dict[Future[Trained], int] = {pool.submit(train, job): n for n, job in enumerate(jobs)}
             while waiting:
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -100,7 +104,7 @@ def train_side_by_side(train: Train, jobs: Sequence[Job], threads: int, at_once:
                 child.kill()  # after an error or Ctrl-C; a polite end would wait for the run, for Lightning catches it
 
 
-def _result(future: Future[Result], job: Job) -> Result:
+def _result(future: Future[Trained], job: Job) -> Trained:
     name, seed = job.name, job.seed
     try:
         return future.result()
