@@ -19,7 +19,7 @@ from al_lightning.nn.convert import associate, code_width
 from al_lightning.nn.image_units import conv_unit, dense_head, initialise
 from al_lightning.nn.inputs import ImageCheck
 from al_lightning.targets.classes import ClassTarget
-from levers.layer import LeverLayer, Levers, fix_codes, warm_codes
+from levers.layer import LeverLayer, Levers, fix_codes, start_codes, warm_codes
 
 TEMPERATURE = contrasts.TEMPERATURE
 CHANNELS = ((32, 1), (32, 1), (32, 1), (32, 2), (64, 1), (64, 1), (64, 1), (64, 2))
@@ -95,6 +95,7 @@ class LeverCNN(al.ALModule):
         detach_target: see :class:`~al_lightning.ALLayer`.
         association: see :class:`~al_lightning.ALLayer`.
         fixed_codes: whether codes are the vertices of a simplex and not learned.
+        simplex_start: whether codes begin near the vertices of a simplex, and learn from there.
         warm_up: steps that the codes learn alone, before the first image.
         ends: of each layer's learning rate that falls over the whole run, the share of the run at which it is zero
             (FreezeOut, Brock et al., 2017, for layers that know nothing of each other); at its end if None.
@@ -122,6 +123,7 @@ class LeverCNN(al.ALModule):
         detach_target: bool = True,
         association: Association = "contrast",
         fixed_codes: bool = False,
+        simplex_start: bool = False,
         warm_up: int = 0,
         ends: tuple[float, ...] | None = None,
         last: tuple[int, ...] | None = None,
@@ -156,6 +158,8 @@ class LeverCNN(al.ALModule):
             initialise(layer.g, layer.h)
         if fixed_codes:
             fix_codes(layers, num_classes, target_dim)
+        if simplex_start:
+            start_codes(layers, num_classes, target_dim)
         warm_codes(layers, num_classes, warm_up)
         super().__init__(layers, num_classes, **options)
         self.input_check = ImageCheck(in_channels, image_size)

@@ -69,14 +69,30 @@ def fix_codes(layers: Sequence[al.ALLayer], num_classes: int, target_dim: int) -
 
     ``g_1`` maps classes to them, entries around 1 in size, and the other g hand them on.
     """
-    vectors, _ = torch.linalg.qr(torch.randn(target_dim, num_classes))  # K orthonormal columns
-    vertices = vectors - vectors.mean(1, keepdim=True)
     first = nn.Linear(num_classes, target_dim, bias=False)
-    first.weight.data = vertices * (target_dim / (1 - 1 / num_classes)) ** 0.5
+    first.weight.data = simplex(num_classes, target_dim)
     first.requires_grad_(False)
     for layer in layers:
         layer.g = nn.Identity()
     layers[0].g = first
+
+
+def simplex(num_classes: int, target_dim: int) -> Tensor:
+    """K vertices, (target_dim, K), as far from each other as unit vectors can be, scaled to entries around 1."""
+    vectors, _ = torch.linalg.qr(torch.randn(target_dim, num_classes))  # K orthonormal columns
+    return (vectors - vectors.mean(1, keepdim=True)) * (target_dim / (1 - 1 / num_classes)) ** 0.5
+
+
+def start_codes(layers: Sequence[al.ALLayer], num_classes: int, target_dim: int) -> None:
+    """Let every g begin with codes near a simplex, by orthogonal weights, and learn from there."""
+    gain = 1.6  # keeps the spread of what tanh squashes
+    for number, layer in enumerate(layers):
+        (linear,) = [part for part in layer.g.modules() if isinstance(part, nn.Linear)]
+        nn.init.zeros_(linear.bias)
+        if number:
+            nn.init.orthogonal_(linear.weight, gain)
+        else:
+            linear.weight.data = simplex(num_classes, target_dim)
 
 
 def warm_codes(layers: Sequence[al.ALLayer], num_classes: int, steps: int, lr: float = 3e-3) -> None:
