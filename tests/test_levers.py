@@ -58,9 +58,9 @@ def test_codes_that_start_near_a_simplex_still_learn() -> None:
     net = LeverCNN(10, 1, 8, hidden=(16,), simplex_start=True)
     codes = torch.eye(10)
     for layer in net.layers:
-        codes = layer.g(codes)
+        codes = layer.g(codes).detach()
         cosines = nn.functional.cosine_similarity(codes[:, None], codes[None], dim=-1)[~torch.eye(10, dtype=torch.bool)]
-        assert float(cosines.mean()) == pytest.approx(-1 / 9, abs=0.03)
+        assert float(cosines.mean()) == pytest.approx(-1 / 9, abs=0.05)  # of codes that start anywhere: 0
         assert float(cosines.max()) < 0.3
         assert all(p.requires_grad for p in layer.g.parameters())
 

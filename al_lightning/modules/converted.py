@@ -45,10 +45,12 @@ class ConvertedAL(ALModule):
         image_size: height and width of the images.
         target_dim: N, width of every encoded target.
         bridge: ``"lean"`` (pool, one Linear: linear, as the text of the paper says), ``"dense"`` (pool, Linear, batch
-            norm, ELU, Linear) or ``"paper"`` (flatten, two sigmoid layers, 5N and N: the published image code's).
-        bridge_activation: what follows the last Linear of a lean or dense bridge: ``"tanh"``, ``"sigmoid"`` or nothing.
-        bridge_pool: rows and columns of a map that a lean or dense bridge reads at most.
-        bridge_dim: width of a dense bridge's hidden layer.
+            norm, ELU, Linear), ``"conv"`` (a 3x3 convolution to twice the channels, norm, ELU, then as a dense one) or
+            ``"paper"`` (flatten, two sigmoid layers, 5N and N: the published image code's).
+        bridge_activation: what follows the last Linear of any bridge but the published: ``"tanh"``, ``"sigmoid"`` or
+            nothing.
+        bridge_pool: rows and columns of a map that such a bridge reads at most.
+        bridge_dim: width of the hidden layer of a dense or convolutional bridge.
         last_bridge_dims: widths of the hidden layers of the last bridge, which then is dense and reads its whole map,
             as the head of a BP network does; the last bridge is as all others if empty.
         in_features: D, for vectors (B, D) in place of images; ``in_channels`` and ``image_size`` mean nothing then.

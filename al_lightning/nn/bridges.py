@@ -3,8 +3,8 @@
 The paper says that a bridge is "a linear transformation" (section 2.1); the published image code makes it a
 two-layer sigmoid network on the flattened map, which holds 93 % of the CNN's training parameters and makes the
 first shortcut cost as much as the whole network; the pseudocode (section 6.10) and the published text code make it
-a linear map with a non-linearity. All exist here, and a dense bridge that is neither linear nor huge: what a layer
-knows of the class need not lie within one linear step of its features.
+a linear map with a non-linearity. All exist here, and two that are neither linear nor huge, a dense bridge and one that
+begins with a convolution: what a layer knows of the class need not lie within one linear step of its features.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from typing import Literal, TypeAlias
 
 from torch import nn
 
-from al_lightning.nn.image_units import dense_unit
+from al_lightning.nn.image_units import conv_unit, dense_unit
 
-BridgeKind: TypeAlias = Literal["lean", "dense", "paper"]
+BridgeKind: TypeAlias = Literal["lean", "dense", "conv", "paper"]
 SquashingActivation: TypeAlias = Literal["tanh", "sigmoid"]
 
 #: Activations of target encoders, target decoders and bridges, by name.
 SQUASHING: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
-#: Lean and dense bridges read at most this many rows and columns of a feature map.
+BRIDGES: tuple[BridgeKind, ...] = ("lean", "dense", "conv", "paper")
+
+#: All bridges but the published ones read at most this many rows and columns of a feature map.
 LEAN_POOL = 4
-#: Width of a dense bridge's hidden layer.
+#: Width of the hidden layer of a dense or convolutional bridge.
 BRIDGE_DIM = 256
 
 
@@ -56,8 +58,9 @@ def check_bridge(
     Raises:
         ValueError: naming the argument.
     """
-    if kind not in ("lean", "dense", "paper"):
-        raise ValueError(f"Expected `bridge` to be 'lean', 'dense' or 'paper', but got {kind!r}.")
+    if kind not in BRIDGES:
+        *names, last = map(repr, BRIDGES)
+        raise ValueError(f"Expected `bridge` to be {', '.join(names)} or {last}, but got {kind!r}.")
     widths = [hidden] if isinstance(hidden, int) else hidden
     for name, values in (("bridge_pool", [pool]), ("bridge_dim", widths), ("last_bridge_dims", last_hidden)):
         if any(value < 1 for value in values):
@@ -90,15 +93,17 @@ def make_bridge(
 
     Args:
         kind: ``"lean"``: average-pool a map to at most ``pool`` rows and columns, then one Linear, as the text of the
-            paper says. ``"dense"``: pool alike, then Linear, batch norm, ELU and Linear. ``"paper"``: the published
-            image code's: flatten, then Linear to 5 x ``target_dim``, sigmoid, Linear to ``target_dim``, sigmoid.
+            paper says. ``"dense"``: pool alike, then Linear, batch norm, ELU and Linear. ``"conv"``: a 3x3 convolution
+            to twice the channels, which halves maps that are larger than ``pool``, batch norm and ELU, then as
+            ``"dense"``; of vectors, ``"dense"`` alone. ``"paper"``: the published image code's: flatten, then Linear to
+            5 x ``target_dim``, sigmoid, Linear to ``target_dim``, sigmoid.
         shape: shape of one sample's features, (C, H, W) or (D,).
         target_dim: N, the width of the encoded target.
-        activation: what follows the last Linear of a lean or dense bridge: ``"tanh"``, ``"sigmoid"`` (section 6.10) or
-            nothing.
-        pool: rows and columns that a lean or dense bridge reads at most.
-        hidden: width of a dense bridge's hidden layer, or widths where there are several: each is a Linear with batch
-            norm and ELU.
+        activation: what follows the last Linear of any bridge but the published: ``"tanh"``, ``"sigmoid"`` (section
+            6.10) or nothing.
+        pool: rows and columns that such a bridge reads at most.
+        hidden: width of the hidden layer of a dense or convolutional bridge, or widths where there are several: each is
+            a Linear with batch norm and ELU.
 
     Returns:
         A module from (B, *shape) to (B, target_dim).
@@ -127,15 +132,18 @@ def make_bridge(
             nn.Sigmoid(),
         )
     squash = [] if activation is None else [SQUASHING[activation]()]
-    if len(shape) == 1:
-        parts: list[nn.Module] = []
-        features = shape[0]
-    else:
+    parts: list[nn.Module] = []
+    features = shape[0]
+    if len(shape) == 3:
         channels, height, width = shape
+        if kind == "conv":
+            stride = 2 if max(height, width) > pool else 1
+            parts += conv_unit(channels, 2 * channels, stride=stride, norm="batch", activation="elu")
+            channels, height, width = 2 * channels, -(-height // stride), -(-width // stride)
         pooled = (pooled_size(height, pool), pooled_size(width, pool))
-        parts = [*([] if pooled == (height, width) else [nn.AdaptiveAvgPool2d(pooled)]), nn.Flatten()]
+        parts += [*([] if pooled == (height, width) else [nn.AdaptiveAvgPool2d(pooled)]), nn.Flatten()]
         features = channels * prod(pooled)
-    if kind == "dense":
+    if kind in ("dense", "conv"):
         dims = [features, hidden] if isinstance(hidden, int) else [features, *hidden]
         for a, b in pairwise(dims):
             parts += dense_unit(a, b, norm="batch", activation="elu")

@@ -81,10 +81,11 @@ def to_al_layers(
         example_input: a batch of any size, with the shape and dtype that training will use.
         target_dim: N, the width of every ``t_i`` (the autoencoders are overcomplete, section 6.9); means nothing
             without autoencoders.
-        bridge: ``"lean"``, ``"dense"`` or ``"paper"``, see :func:`~al_lightning.nn.bridges.make_bridge`.
-        bridge_activation: what follows the last Linear of a lean or dense bridge: ``"tanh"``, ``"sigmoid"`` or nothing.
-        bridge_pool: rows and columns of a map that a lean or dense bridge reads at most.
-        bridge_dim: width of a dense bridge's hidden layer.
+        bridge: ``"lean"``, ``"dense"``, ``"conv"`` or ``"paper"``, see :func:`~al_lightning.nn.bridges.make_bridge`.
+        bridge_activation: what follows the last Linear of any bridge but the published: ``"tanh"``, ``"sigmoid"`` or
+            nothing.
+        bridge_pool: rows and columns of a map that such a bridge reads at most.
+        bridge_dim: width of the hidden layer of a dense or convolutional bridge.
         last_bridge_dims: widths of the hidden layers of the last bridge, which then is dense and reads its whole map,
             as the head of a BP network does; the last bridge is as all others if empty.
         association: see :func:`associate`.

@@ -97,9 +97,14 @@ def sequence_bridge(
         A module from a :class:`TokenSequence` to (B, target_dim).
 
     Raises:
-        ValueError: if ``kind`` or ``activation`` is unknown, or both bring an activation.
+        ValueError: if ``kind`` or ``activation`` is unknown or is not one for sequences, or both bring an activation.
     """
     check_bridge(kind, activation)
+    if kind == "conv":
+        raise ValueError(
+            "Expected `bridge` of a network on text to be 'lean', 'dense' or 'paper', but got 'conv', whose "
+            "convolution reads images. Use 'dense'."
+        )
     squash = "tanh" if kind == "paper" else activation
     features, hidden = state.features, list[nn.Module]()
     if kind == "dense":

@@ -42,6 +42,32 @@ def test_a_dense_bridge_has_a_hidden_layer() -> None:
     assert hidden.shape == (4, 6)
 
 
+@pytest.mark.parametrize(("pool", "stride"), [(4, 2), (14, 1)])
+def test_a_convolutional_bridge_is_a_convolution_and_a_dense_bridge(pool: int, stride: int) -> None:
+    bridge: Any = make_bridge("conv", (3, 14, 14), 5, pool=pool, hidden=6)
+    x = torch.randn(4, 3, 14, 14)
+    conv, norm = bridge[:2]
+    assert (conv.out_channels, conv.stride) == (6, (stride, stride))
+    columns = F.unfold(x, 3, padding=1, stride=stride)  # each column a 3x3 window of all channels
+    features = torch.einsum("ok,bkn->bon", conv.weight.flatten(1), columns) + conv.bias[:, None]
+    features = features.unflatten(2, (14 // stride, 14 // stride))
+    mean, variance = features.mean((0, 2, 3), keepdim=True), features.var((0, 2, 3), correction=0, keepdim=True)
+    features = F.elu((features - mean) / (variance + norm.eps).sqrt())
+    dense: Any = make_bridge("dense", (6, 14 // stride, 14 // stride), 5, pool=pool, hidden=6)
+    dense.load_state_dict({f"{int(n.split('.')[0]) - 3}.{n.split('.')[1]}": v for n, v in bridge.state_dict().items()
+                           if int(n.split(".")[0]) > 2})  # fmt: skip
+    torch.testing.assert_close(bridge(x), dense(features), atol=1e-4, rtol=1e-4)
+
+
+def test_a_convolutional_bridge_of_vectors_is_dense() -> None:
+    assert str(make_bridge("conv", (7,), 5)) == str(make_bridge("dense", (7,), 5))
+
+
+def test_text_has_no_convolutional_bridge() -> None:
+    with pytest.raises(ValueError, match="on text to be 'lean', 'dense' or 'paper', but got 'conv'.*Use 'dense'"):
+        build("LSTMAL", bridge="conv")
+
+
 def test_a_dense_bridge_of_a_text_does_not_depend_on_padding_or_other_texts() -> None:
     bridge = sequence_bridge("dense", PooledState("mean", 4), 5)
     features, lengths = torch.randn(2, 3, 4), torch.tensor([3, 2])
@@ -51,9 +77,11 @@ def test_a_dense_bridge_of_a_text_does_not_depend_on_padding_or_other_texts() ->
     torch.testing.assert_close(bridge(TokenSequence(features, lengths))[:1], alone)
 
 
-@pytest.mark.parametrize("name", AL)
-def test_every_network_takes_one(name: str, trainer: Any) -> None:
-    module = build(name, bridge="dense")
+@pytest.mark.parametrize(
+    ("name", "bridge"), [*((name, "dense") for name in AL), *((name, "conv") for name in AL if name in IMAGE)]
+)
+def test_every_network_takes_one(name: str, bridge: Any, trainer: Any) -> None:
+    module = build(name, bridge=bridge)
     start = {n: p.detach().clone() for n, p in module.named_parameters()}
     trainer(max_epochs=1, enable_checkpointing=False).fit(module, batches(name))
     assert all(not torch.equal(start[n], p) for n, p in module.named_parameters() if ".b." in n and "weight" in n)
