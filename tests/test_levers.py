@@ -51,32 +51,6 @@ def test_fixed_codes_are_a_simplex_on_every_layer() -> None:
     assert not any(p.requires_grad for p in net.layers[0].g.parameters())
 
 
-def test_codes_that_start_near_a_simplex_still_learn() -> None:
-    from levers import LeverCNN
-
-    torch.manual_seed(0)
-    net = LeverCNN(10, 1, 8, hidden=(16,), simplex_start=True)
-    codes = torch.eye(10)
-    for layer in net.layers:
-        codes = layer.g(codes).detach()
-        cosines = nn.functional.cosine_similarity(codes[:, None], codes[None], dim=-1)[~torch.eye(10, dtype=torch.bool)]
-        assert float(cosines.mean()) == pytest.approx(-1 / 9, abs=0.05)  # of codes that start anywhere: 0
-        assert float(cosines.max()) < 0.3
-        assert all(p.requires_grad for p in layer.g.parameters())
-
-
-def test_a_temperature_is_that_of_its_own_trial() -> None:
-    from levers import LeverCNN
-
-    from al_lightning.nn import association
-
-    before = association.TEMPERATURE
-    LeverCNN(10, 1, 8, levers={"temperature": 0.2})
-    assert association.TEMPERATURE == 0.2
-    LeverCNN(10, 1, 8)
-    assert before == association.TEMPERATURE
-
-
 def test_bridges_of_texts_do_not_read_padding() -> None:
     from levers.texts import ManyPools, WindowBridge
 

@@ -88,8 +88,9 @@ class ConvertedAL(ALModule):
             **association,
         )
         linear_bridge = bridge != "paper" and bridge_activation is None
+        random_codes = association.get("code_start", "random") == "random"
         for layer in layers:
-            initialise(layer.g, layer.h, *([] if linear_bridge else [layer.b]))
+            initialise(layer.h, *([layer.g] if random_codes else []), *([] if linear_bridge else [layer.b]))
         super().__init__(layers, num_classes, **rest)
         self.input_check = _check(in_channels, image_size, in_features)
 

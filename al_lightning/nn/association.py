@@ -21,7 +21,7 @@ ReconstructionLoss: TypeAlias = Literal["mse", "cross_entropy"]
 
 ASSOCIATIONS: tuple[Association, ...] = ("mse", "contrast", "cross_entropy")
 
-#: Cosine similarities are divided by it before a softmax: they become scores within -10..10.
+#: What cosine similarities are divided by before a softmax, if nothing else is asked for: scores lie within -10..10.
 TEMPERATURE = 0.1
 #: Norms below it count as it, so that the gradient of a bridge's zero output stays bounded.
 SMALLEST_NORM = 1e-3
@@ -47,29 +47,32 @@ def rows(t: Tensor | ClassCodes) -> Tensor:
     return t.codes[t.labels] if isinstance(t, ClassCodes) else t
 
 
-def class_scores(association: Tensor, codes: Tensor) -> Tensor:
-    r"""Similarities of bridged samples with the codes of all classes, :math:`\cos(b(s), c_k) / 0.1`.
+def class_scores(association: Tensor, codes: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    r"""Similarities of bridged samples with the codes of all classes, :math:`\cos(b(s), c_k) / \tau`.
 
     Args:
         association: ``b(s)``, (B, N).
         codes: ``c``, (K, N).
+        temperature: :math:`\tau`, above 0.
 
     Returns:
-        (B, K) in -10..10, at least float32; a zero vector is similar to none.
+        (B, K) within plus and minus :math:`1 / \tau`, at least float32; a zero vector is similar to none.
     """
     with torch.autocast(association.device.type, enabled=False):  # a product in half precision would be off by 0.03
         samples, classes = (F.normalize(precise(x), dim=-1, eps=SMALLEST_NORM) for x in (association, codes))
-        return samples @ classes.T / TEMPERATURE
+        return samples @ classes.T / temperature
 
 
-def associated_loss(kind: Association, association: Tensor, target: Tensor | ClassCodes) -> Tensor:
+def associated_loss(
+    kind: Association, association: Tensor, target: Tensor | ClassCodes, temperature: float = TEMPERATURE
+) -> Tensor:
     r"""``A_i``: how far bridged samples are from their encoded targets.
 
     .. math::
 
         A_i^{mse} = \operatorname{mean}((b(s_i) - t_i)^2),\quad
-        A_i^{contrast} = A_i^{mse} + \operatorname{mean}\Bigl(-\log \frac{\exp(\cos(b(s_i), c_y) / 0.1)}
-        {\sum_k \exp(\cos(b(s_i), c_k) / 0.1)}\Bigr)
+        A_i^{contrast} = A_i^{mse} + \operatorname{mean}\Bigl(-\log \frac{\exp(\cos(b(s_i), c_y) / \tau)}
+        {\sum_k \exp(\cos(b(s_i), c_k) / \tau)}\Bigr)
 
     (paper, equation 3; section 4.2 for the second), with ``c_k`` the code of class k and ``t_i = c_y``. Under
     ``"cross_entropy"`` ``b(s_i)`` are logits and ``t_i`` probabilities.
@@ -78,6 +81,7 @@ def associated_loss(kind: Association, association: Tensor, target: Tensor | Cla
         kind: ``"mse"``, ``"contrast"`` or ``"cross_entropy"``.
         association: ``b(s_i)``, (B, N).
         target: ``t_i``, (B, N), or all classes' codes and the labels.
+        temperature: :math:`\tau` of a contrast.
 
     Returns:
         A scalar of at least float32.
@@ -95,7 +99,7 @@ def associated_loss(kind: Association, association: Tensor, target: Tensor | Cla
             "Expected the encoded target of an association by 'contrast' to be ClassCodes, one code per class and "
             f"the labels, but got a tensor of shape {tuple(target.shape)}. Use association='mse' without classes."
         )
-    return distance + F.cross_entropy(class_scores(association, target.codes), target.labels)
+    return distance + F.cross_entropy(class_scores(association, target.codes, temperature), target.labels)
 
 
 def reconstruction_loss(kind: ReconstructionLoss, decoded: Tensor, t: Tensor | ClassCodes) -> Tensor:

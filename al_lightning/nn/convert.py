@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from al_lightning.nn.association import Association, ReconstructionLoss
+from al_lightning.nn.association import TEMPERATURE, Association, ReconstructionLoss
 from al_lightning.nn.bridges import (
     BRIDGE_DIM,
     LEAN_POOL,
@@ -19,6 +19,7 @@ from al_lightning.nn.bridges import (
     check_bridge,
     make_bridge,
 )
+from al_lightning.nn.codes import CodeStart, start_at_simplex
 from al_lightning.nn.layer import ALLayer
 
 TargetActivation: TypeAlias = SquashingActivation
@@ -32,6 +33,8 @@ class AssociationOptions(TypedDict, total=False):
     detach_target: bool
     reconstruction_loss: ReconstructionLoss
     association: Association
+    temperature: float
+    code_start: CodeStart
 
 
 def _target_function(inputs: int, outputs: int, activation: TargetActivation | None) -> nn.Module:
@@ -140,6 +143,8 @@ def associate(
     detach_target: bool = True,
     reconstruction_loss: ReconstructionLoss = "cross_entropy",
     association: Association = "mse",
+    temperature: float = TEMPERATURE,
+    code_start: CodeStart = "random",
 ) -> list[ALLayer]:
     """Give every block, with the bridge that reads its state, a target encoder and a target decoder.
 
@@ -157,6 +162,9 @@ def associate(
         association: ``"mse"``, the paper's, or ``"contrast"``, see :class:`~al_lightning.ALLayer`; or
             ``"cross_entropy"`` for no autoencoders at all: each bridge classifies, g and h do nothing, and ``t_i`` is
             the target itself (Table 6, "w/o AE").
+        temperature: of a contrast, see :class:`~al_lightning.ALLayer`.
+        code_start: ``"random"``; or ``"simplex"`` for codes of classes that start equally far from each other, see
+            :mod:`al_lightning.nn.codes`.
 
     Returns:
         L layers, ready for :class:`~al_lightning.ALModule`.
@@ -173,6 +181,7 @@ def associate(
     if len(bridges) != len(blocks):
         raise ValueError(f"Expected one bridge for each of the {len(blocks)} blocks, but got {len(bridges)}.")
     target_dim = code_width(target_dim, width, association)
+    _check_code_start(code_start, association, target_activation, width, target_dim)
     layers: list[ALLayer] = []
     previous = width
     for number, (block, bridge) in enumerate(zip(blocks, bridges), 1):
@@ -190,7 +199,27 @@ def associate(
                 reconstruction_loss=reconstruction_loss if first and association != "cross_entropy" else "mse",
                 detach_target=detach_target,
                 association=association,
+                temperature=temperature,
             )
         )
         previous = target_dim
+    if code_start == "simplex":
+        start_at_simplex([part for layer in layers for part in layer.g.modules() if isinstance(part, nn.Linear)])
     return layers
+
+
+def _check_code_start(
+    start: CodeStart, association: Association, activation: TargetActivation, width: int, target_dim: int
+) -> None:
+    if start not in ("random", "simplex"):
+        raise ValueError(f"Expected `code_start` to be 'random' or 'simplex', but got {start!r}.")
+    if start == "random":
+        return
+    if association == "cross_entropy" or activation != "tanh":
+        what = "association='cross_entropy', which has no codes" if activation == "tanh" else "codes by sigmoid"
+        raise ValueError(f"Expected `code_start` to be 'random' beside {what}, but got 'simplex'. Leave it out.")
+    if target_dim < width:
+        raise ValueError(
+            f"Expected `target_dim` to be at least {width}, the number of classes, for code_start='simplex', but got "
+            f"{target_dim}. Raise it, or leave `code_start` out."
+        )

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from al_lightning.nn.association import (
     ASSOCIATIONS,
+    TEMPERATURE,
     Association,
     ClassCodes,
     ReconstructionLoss,
@@ -69,9 +70,11 @@ class ALLayer(nn.Module):
         association: ``"mse"``, the paper's; or ``"contrast"``, which adds a cross-entropy over the similarities with
             the codes of all classes, see :func:`~al_lightning.nn.association.associated_loss`; or
             ``"cross_entropy"``, which makes b a classifier, where ``t_i`` is one-hot.
+        temperature: what a contrast divides cosine similarities by before its softmax, above 0: the smaller, the more
+            the nearest codes count. The read-outs by class codes divide by it too.
 
     Raises:
-        ValueError: if ``reconstruction_loss`` or ``association`` is unknown.
+        ValueError: if ``reconstruction_loss`` or ``association`` is unknown, or ``temperature`` is not above 0.
 
     Example:
         >>> import torch
@@ -91,8 +94,11 @@ class ALLayer(nn.Module):
         reconstruction_loss: ReconstructionLoss = "mse",
         detach_target: bool = False,
         association: Association = "mse",
+        temperature: float = TEMPERATURE,
     ) -> None:
         super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"Expected `temperature` to be above 0, but got {temperature}.")
         if reconstruction_loss not in ("mse", "cross_entropy"):
             raise ValueError(
                 f"Expected `reconstruction_loss` to be 'mse' or 'cross_entropy', but got {reconstruction_loss!r}."
@@ -104,6 +110,7 @@ class ALLayer(nn.Module):
         self.reconstruction_loss: ReconstructionLoss = reconstruction_loss
         self.detach_target = detach_target
         self.association: Association = association
+        self.temperature = temperature
 
     def forward(self, s: State, t: TargetState) -> tuple[State, TargetState, LayerLosses]:
         """Encode both sides and compare them.
@@ -145,6 +152,6 @@ class ALLayer(nn.Module):
         target = detach(t_next) if self.detach_target else t_next
         decoded = self.h(t_next.codes if isinstance(t_next, ClassCodes) else t_next)
         return LayerLosses(
-            associated_loss(self.association, association, target),
+            associated_loss(self.association, association, target, self.temperature),
             reconstruction_loss(self.reconstruction_loss, decoded, t),
         )

@@ -111,6 +111,7 @@ class CodePath(nn.Module):
         self.encoders = nn.ModuleList(layer.f for layer in layers)
         self.first = 0 if mean else len(layers) - 1
         self.bridges = nn.ModuleList(layer.b for layer in layers[self.first :])
+        self.temperatures = [layer.temperature for layer in layers[self.first :]]
         for number, codes in enumerate(encode_classes(layers, classes)[self.first :]):
             self.register_buffer(f"codes{number}", codes)
 
@@ -120,7 +121,8 @@ class CodePath(nn.Module):
         for number, f in enumerate(self.encoders, -self.first):
             s = f(s)
             if number >= 0:
-                scores.append(class_scores(self.bridges[number](s), self.get_buffer(f"codes{number}")))
+                association, codes = self.bridges[number](s), self.get_buffer(f"codes{number}")
+                scores.append(class_scores(association, codes, self.temperatures[number]))
         return mean_scores(scores)
 
     def parameter_count(self) -> int:
@@ -148,7 +150,7 @@ class Reader:
         """Scores (B, width) of path k, which follows path k - 1; ``association`` is ``b_k(s_k)``, (B, target_dim)."""
         if self.readout == "decoder":
             return decode(self.layers[:k], association)
-        scores = class_scores(association, self.codes[k - 1])
+        scores = class_scores(association, self.codes[k - 1], self.layers[k - 1].temperature)
         if self.readout == "codes":
             return scores
         self._below.append(scores)

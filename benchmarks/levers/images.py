@@ -13,15 +13,14 @@ from typing_extensions import Unpack
 
 import al_lightning as al
 from al_lightning.modules.options import ALOptions, BPOptions
-from al_lightning.nn import association as contrasts
-from al_lightning.nn.association import Association, precise
+from al_lightning.nn.association import TEMPERATURE, Association, precise
+from al_lightning.nn.codes import start_at_simplex
 from al_lightning.nn.convert import associate, code_width
 from al_lightning.nn.image_units import conv_unit, dense_head, initialise
 from al_lightning.nn.inputs import ImageCheck
 from al_lightning.targets.classes import ClassTarget
-from levers.layer import LeverLayer, Levers, fix_codes, start_codes, warm_codes
+from levers.layer import LeverLayer, Levers, fix_codes, warm_codes
 
-TEMPERATURE = contrasts.TEMPERATURE
 CHANNELS = ((32, 1), (32, 1), (32, 1), (32, 2), (64, 1), (64, 1), (64, 1), (64, 2))
 
 
@@ -146,11 +145,11 @@ class LeverCNN(al.ALModule):
             blocks, bridges, num_classes, target_dim, detach_target=detach_target, association=association
         )
         said = levers or {}
-        contrasts.TEMPERATURE = said.get("temperature", TEMPERATURE)  # that of the trial before would stay
         layers = [
             LeverLayer(
                 one.f, one.b, one.g, one.h, said,
                 reconstruction_loss=one.reconstruction_loss, detach_target=detach_target, association=association,
+                temperature=said.get("temperature", TEMPERATURE),
             )
             for one in plain
         ]  # fmt: skip
@@ -159,7 +158,7 @@ class LeverCNN(al.ALModule):
         if fixed_codes:
             fix_codes(layers, num_classes, target_dim)
         if simplex_start:
-            start_codes(layers, num_classes, target_dim)
+            start_at_simplex([part for layer in layers for part in layer.g.modules() if isinstance(part, nn.Linear)])
         warm_codes(layers, num_classes, warm_up)
         super().__init__(layers, num_classes, **options)
         self.input_check = ImageCheck(in_channels, image_size)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import al_lightning as al
 from al_lightning.nn.association import ClassCodes, class_scores, precise, reconstruction_loss, rows
+from al_lightning.nn.codes import simplex
 from al_lightning.nn.layer import LayerLosses
 
 
@@ -49,7 +50,7 @@ class LeverLayer(al.ALLayer):
         associated = levers.get("distance", 1.0) * F.mse_loss(precise(association), precise(own))
         if self.association == "contrast":
             assert isinstance(target, ClassCodes)
-            scores = class_scores(association, target.codes)
+            scores = class_scores(association, target.codes, self.temperature)
             associated = associated + F.cross_entropy(scores, target.labels, label_smoothing=levers.get("smoothing", 0))
         if levers.get("gram"):
             grams = [x @ x.T for x in (F.normalize(precise(x), dim=-1, eps=1e-3) for x in (association, own))]
@@ -70,29 +71,11 @@ def fix_codes(layers: Sequence[al.ALLayer], num_classes: int, target_dim: int) -
     ``g_1`` maps classes to them, entries around 1 in size, and the other g hand them on.
     """
     first = nn.Linear(num_classes, target_dim, bias=False)
-    first.weight.data = simplex(num_classes, target_dim)
+    first.weight.data = simplex(num_classes, target_dim).T.contiguous()
     first.requires_grad_(False)
     for layer in layers:
         layer.g = nn.Identity()
     layers[0].g = first
-
-
-def simplex(num_classes: int, target_dim: int) -> Tensor:
-    """K vertices, (target_dim, K), as far from each other as unit vectors can be, scaled to entries around 1."""
-    vectors, _ = torch.linalg.qr(torch.randn(target_dim, num_classes))  # K orthonormal columns
-    return (vectors - vectors.mean(1, keepdim=True)) * (target_dim / (1 - 1 / num_classes)) ** 0.5
-
-
-def start_codes(layers: Sequence[al.ALLayer], num_classes: int, target_dim: int) -> None:
-    """Let every g begin with codes near a simplex, by orthogonal weights, and learn from there."""
-    gain = 1.6  # keeps the spread of what tanh squashes
-    for number, layer in enumerate(layers):
-        (linear,) = [part for part in layer.g.modules() if isinstance(part, nn.Linear)]
-        nn.init.zeros_(linear.bias)
-        if number:
-            nn.init.orthogonal_(linear.weight, gain)
-        else:
-            linear.weight.data = simplex(num_classes, target_dim)
 
 
 def warm_codes(layers: Sequence[al.ALLayer], num_classes: int, steps: int, lr: float = 3e-3) -> None:

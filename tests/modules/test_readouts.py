@@ -18,14 +18,16 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
 from al_lightning.callbacks import Checkpoint
+from al_lightning.nn.path import CodePath
 
 Make = Callable[..., pl.Trainer]
 WAYS = ("path", "codes", "mean")
 
 
+@pytest.mark.parametrize("options", [{}, {"code_start": "simplex", "temperature": 0.2}])
 @pytest.mark.parametrize("name", [n for n in AL if n in ARCHITECTURES])
-def test_every_architecture_learns_by_contrast(name: str, trainer: Make) -> None:
-    module = build(name, association="contrast", readout="codes")
+def test_every_architecture_learns_by_contrast(name: str, options: dict[str, Any], trainer: Make) -> None:
+    module = build(name, association="contrast", readout="codes", **options)
     assert {layer.association for layer in module.layers} == {"contrast"}
     start = {n: p.detach().clone() for n, p in module.named_parameters()}
     fitted = trainer(max_epochs=2)
@@ -36,6 +38,16 @@ def test_every_architecture_learns_by_contrast(name: str, trainer: Make) -> None
     assert metrics["val_acc"] == metrics[f"val_acc_codes{depth}"]
     scores = module.eval()(inputs(name))
     torch.testing.assert_close(module.probabilities(scores).sum(-1), torch.ones(5))
+
+
+def test_read_outs_by_codes_have_the_temperature_of_the_loss() -> None:
+    module = al.ALModule(hand_layers(2, association="contrast", temperature=0.5), K).eval()
+    x = torch.randn(3, 6)
+    association = module.layers[1].b(module.layers[1].f(module.layers[0].f(x)))
+    codes = module.layers[1].g(module.layers[0].g(torch.eye(K)))
+    scores = torch.nn.functional.cosine_similarity(association[:, None], codes[None], dim=-1) / 0.5
+    torch.testing.assert_close(module.forward_paths(x, "codes")[1], scores)
+    torch.testing.assert_close(CodePath(list(module.layers), torch.eye(K))(x), scores)
 
 
 def test_a_batch_of_another_size_or_with_absent_classes_is_learned() -> None:

@@ -26,9 +26,12 @@ def cosine(a: Tensor, b: Tensor) -> float:
     return float((a * b).sum()) / math.sqrt(float((a * a).sum()) * float((b * b).sum()))
 
 
+@pytest.mark.parametrize(("options", "temperature"), [({}, 0.1), ({"temperature": 0.3}, 0.3)])
 @pytest.mark.parametrize("reconstruction", ["mse", "cross_entropy"])
-def test_a_contrast_is_the_distance_and_a_cross_entropy_over_similarities(reconstruction: Any) -> None:
-    (layer,) = hand_layers(1, association="contrast", reconstruction_loss=reconstruction)
+def test_a_contrast_is_the_distance_and_a_cross_entropy_over_similarities(
+    reconstruction: Any, options: dict[str, float], temperature: float
+) -> None:
+    (layer,) = hand_layers(1, association="contrast", reconstruction_loss=reconstruction, **options)
     s_next, t_next, losses = layer(torch.randn(7, 6), classes())
     codes, bridged = t_next.codes.detach(), layer.b(s_next).detach()
     torch.testing.assert_close(codes, layer.g(torch.eye(K)))
@@ -36,7 +39,7 @@ def test_a_contrast_is_the_distance_and_a_cross_entropy_over_similarities(recons
     expected = 0.0
     for n, y in enumerate(LABELS.tolist()):
         expected += float(((bridged[n] - codes[y]) ** 2).mean())
-        similar = [math.exp(cosine(bridged[n], codes[k]) / 0.1) for k in range(K)]
+        similar = [math.exp(cosine(bridged[n], codes[k]) / temperature) for k in range(K)]
         expected -= math.log(similar[y] / sum(similar))
     assert losses.associated.item() == pytest.approx(expected / 7, rel=1e-5)
     decoded, expected = layer.h(codes).detach(), 0.0
