@@ -258,7 +258,7 @@ def test_a_misspelt_class_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         (["--model", "mynet.MyNet"], "mynet.MyNet to be a class that can be imported from this folder, but: No module"),
         (
             ["--model.bridge", "paperr"],
-            r"`bridge` of MLPAL accepts.* It accepts Literal\['lean', 'dense', 'paper'\]; .* given paperr",
+            r"`bridge` of MLPAL accepts.* It accepts Literal\['lean', 'dense', 'conv', 'paper'\]; .* given paperr",
         ),
         (["--model.norm", "x"], r"`norm` of MLPAL accepts.* It accepts Literal\['batch'\], null; it was given x"),
         (

@@ -24,8 +24,13 @@ Make = Callable[..., pl.Trainer]
 WAYS = ("path", "codes", "mean")
 
 
-@pytest.mark.parametrize("options", [{}, {"code_start": "simplex", "temperature": 0.2}])
-@pytest.mark.parametrize("name", [n for n in AL if n in ARCHITECTURES])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in AL if name in ARCHITECTURES),
+        *((name, {"code_start": "simplex", "temperature": 0.2}) for name in ("CNNAL", "LSTMAL")),  # of images, of text
+    ],
+)
 def test_every_architecture_learns_by_contrast(name: str, options: dict[str, Any], trainer: Make) -> None:
     module = build(name, association="contrast", readout="codes", **options)
     assert {layer.association for layer in module.layers} == {"contrast"}
