@@ -142,6 +142,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=0, help="how many trials at once; one, in this process, if 0")
     parser.add_argument("--arguments", nargs=argparse.REMAINDER, default=[], help="last: more arguments of every fit")
     given = parser.parse_args()
+    if given.processes < 0:
+        parser.error(f"Expected --processes to be at least 0, but got {given.processes}.")
     search, console = load_experiment(given.search), Console(width=200)
     before = json.loads(given.output.read_text())["trials"] if given.output.is_file() else []
     kept = {trial["command"]: trial for trial in before}

@@ -51,6 +51,15 @@ def test_fixed_codes_are_a_simplex_on_every_layer() -> None:
     assert not any(p.requires_grad for p in net.layers[0].g.parameters())
 
 
+def test_a_temperature_is_that_of_its_own_trial() -> None:
+    from levers import LeverCNN
+
+    temperatures = [
+        {layer.temperature for layer in LeverCNN(10, 1, 8, levers=said).layers} for said in ({"temperature": 0.2}, None)
+    ]
+    assert temperatures == [{0.2}, {0.1}]
+
+
 def test_bridges_of_texts_do_not_read_padding() -> None:
     from levers.texts import ManyPools, WindowBridge
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -124,11 +125,12 @@ class BPModule(SupervisedModule):
         """Clip by ``gradient_clip_norm``; by the Trainer's own arguments where only those are given."""
         ours = self.gradient_clip_norm
         limit, algorithm = (gradient_clip_val, gradient_clip_algorithm) if ours is None else (ours, "norm")
-        if not limit or not getattr(optimizer, "_step_supports_amp_scaling", False):
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if not (limit and fused and isinstance(self.trainer.precision_plugin, MixedPrecision)):
             self.clip_gradients(optimizer, limit, algorithm)
             return
-        # Lightning refuses to clip for a fused optimizer under mixed precision, because such an optimizer takes the
-        # scaler's scale off by itself, later than this.
+        # Here, and only here, Lightning refuses to clip: a fused optimizer takes the scaler's scale off by itself, and
+        # later than this.
         scaler = gradient_scaler(self.trainer)
         scale = 1.0 if scaler is None else scaler.get_scale()
         clip = nn.utils.clip_grad_value_ if algorithm == "value" else nn.utils.clip_grad_norm_

@@ -52,14 +52,15 @@ def check_bridge(
     pool: int = LEAN_POOL,
     hidden: int | Sequence[int] = BRIDGE_DIM,
     last_hidden: Sequence[int] = (),
+    kinds: Sequence[BridgeKind] = BRIDGES,
 ) -> None:
-    """Refuse a kind of bridge that does not exist, one without room for what is asked, or one that reads nothing.
+    """Refuse a bridge that is not one of ``kinds``, has no room for what is asked, or reads nothing.
 
     Raises:
         ValueError: naming the argument.
     """
-    if kind not in BRIDGES:
-        *names, last = map(repr, BRIDGES)
+    if kind not in kinds:
+        *names, last = map(repr, kinds)
         raise ValueError(f"Expected `bridge` to be {', '.join(names)} or {last}, but got {kind!r}.")
     widths = [hidden] if isinstance(hidden, int) else hidden
     for name, values in (("bridge_pool", [pool]), ("bridge_dim", widths), ("last_bridge_dims", last_hidden)):

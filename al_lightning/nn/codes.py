@@ -21,7 +21,7 @@ def simplex(num_classes: int, width: int) -> Tensor:
     """Vertices of a simplex whose centre is zero, in random position.
 
     Args:
-        num_classes: K.
+        num_classes: K, at least 2.
         width: N, at least K.
 
     Returns:
@@ -37,16 +37,17 @@ def simplex(num_classes: int, width: int) -> Tensor:
     return vertices.T.mul((width / (1 - 1 / num_classes)) ** 0.5)
 
 
-def start_at_simplex(encoders: Sequence[nn.Linear]) -> None:
-    """Set the linear maps of target encoders with tanh so that the codes of classes start near a simplex.
+def start_at_simplex(encoders: Sequence[nn.Module]) -> None:
+    """Set the weights of target encoders, linear maps with tanh, so that the codes of classes start near a simplex.
 
     The first maps one-hot classes to the vertices. The others are orthogonal, which keeps angles, with tanh's gain,
     which keeps the spread; tanh itself moves angles by a little.
 
     Args:
-        encoders: the linear maps of ``g_1 .. g_L``, changed in place.
+        encoders: ``g_1 .. g_L``, changed in place.
     """
-    for number, linear in enumerate(encoders):
+    maps = [part for g in encoders for part in g.modules() if isinstance(part, nn.Linear)]
+    for number, linear in enumerate(maps):
         nn.init.zeros_(linear.bias)
         if number:
             nn.init.orthogonal_(linear.weight, nn.init.calculate_gain("tanh"))

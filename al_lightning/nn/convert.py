@@ -204,7 +204,7 @@ def associate(
         )
         previous = target_dim
     if code_start == "simplex":
-        start_at_simplex([part for layer in layers for part in layer.g.modules() if isinstance(part, nn.Linear)])
+        start_at_simplex([layer.g for layer in layers])
     return layers
 
 
@@ -218,6 +218,10 @@ def _check_code_start(
     if association == "cross_entropy" or activation != "tanh":
         what = "association='cross_entropy', which has no codes" if activation == "tanh" else "codes by sigmoid"
         raise ValueError(f"Expected `code_start` to be 'random' beside {what}, but got 'simplex'. Leave it out.")
+    if width < 2:
+        raise ValueError(
+            "Expected at least 2 classes for code_start='simplex', but got a target of width 1. Leave it out."
+        )
     if target_dim < width:
         raise ValueError(
             f"Expected `target_dim` to be at least {width}, the number of classes, for code_start='simplex', but got "

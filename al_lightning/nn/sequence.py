@@ -99,12 +99,7 @@ def sequence_bridge(
     Raises:
         ValueError: if ``kind`` or ``activation`` is unknown or is not one for sequences, or both bring an activation.
     """
-    check_bridge(kind, activation)
-    if kind == "conv":
-        raise ValueError(
-            "Expected `bridge` of a network on text to be 'lean', 'dense' or 'paper', but got 'conv', whose "
-            "convolution reads images. Use 'dense'."
-        )
+    check_bridge(kind, activation, kinds=("lean", "dense", "paper"))  # a convolution reads images
     squash = "tanh" if kind == "paper" else activation
     features, hidden = state.features, list[nn.Module]()
     if kind == "dense":

@@ -158,7 +158,7 @@ class LeverCNN(al.ALModule):
         if fixed_codes:
             fix_codes(layers, num_classes, target_dim)
         if simplex_start:
-            start_at_simplex([part for layer in layers for part in layer.g.modules() if isinstance(part, nn.Linear)])
+            start_at_simplex([layer.g for layer in layers])
         warm_codes(layers, num_classes, warm_up)
         super().__init__(layers, num_classes, **options)
         self.input_check = ImageCheck(in_channels, image_size)

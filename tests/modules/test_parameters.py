@@ -108,7 +108,7 @@ def test_number_of_layers() -> None:
         (lambda: al.LSTMAL(2, 9, hidden_dims=[]), "`hidden_dims` to hold widths"),
         (lambda: al.LSTMAL(2, 9, dropout=1.0), r"`dropout` to be in \[0, 1\), but got 1.0"),
         (lambda: al.LSTMAL(2, 9, embedding_dim=0), "`embedding_dim` to be at least 1, but got 0"),
-        (lambda: al.LSTMAL(2, 9, bridge="fat"), "`bridge` to be 'lean', 'dense', 'conv' or 'paper', but got 'fat'"),  # type: ignore[arg-type]
+        (lambda: al.LSTMAL(2, 9, bridge="fat"), "`bridge` to be 'lean', 'dense' or 'paper', but got 'fat'"),  # type: ignore[arg-type]
         (lambda: al.TransformerAL(2, 9, heads=7), "`heads` to divide embedding_dim=300, but got 7"),
         (lambda: al.TransformerAL(2, 9, feedforward_dims=[]), "`feedforward_dims` to hold widths"),
         (lambda: al.TransformerAL(2, 9, activation="elu"), "`activation` to be 'relu' or 'gelu', but got 'elu'"),  # type: ignore[arg-type]

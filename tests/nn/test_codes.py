@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import al_lightning as al
 from al_lightning.nn.codes import simplex
+from al_lightning.nn.convert import associate
 from al_lightning.nn.path import encode_classes
 
 
@@ -57,3 +58,8 @@ def test_codes_of_every_layer_start_near_a_simplex(name: str) -> None:
 def test_mistakes_get_a_sentence(options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         al.CNNAL(10, **options)
+
+
+def test_a_target_of_one_number_has_no_simplex() -> None:
+    with pytest.raises(ValueError, match="at least 2 classes for code_start='simplex', but got a target of width 1"):
+        associate([nn.Linear(3, 4)], [nn.Linear(4, 5)], 1, 5, code_start="simplex")
