@@ -1,13 +1,14 @@
-"""Every exported network at a size at which it is quick, with inputs and batches that fit it."""
+"""Every exported network at a size at which it is quick, small stacks built by hand, and batches that fit them."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from conftest import hand_layers, loader
+from conftest import K, hand_layers, loader
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -92,3 +93,25 @@ def batches(name: str, n: int = 24, batch_size: int = 8) -> Any:
     torch.manual_seed(n)
     x = torch.cat([4 + y.unsqueeze(1), inputs(name, n)], 1)  # the first word says the class
     return DataLoader(TensorDataset(x, y), batch_size=batch_size)
+
+
+def al_module(depth: int = 2, **options: Any) -> al.ALModule:
+    torch.manual_seed(0)
+    return al.ALModule(hand_layers(depth), K, **options)
+
+
+def with_dropout() -> al.ALModule:
+    """A stack with dropout in the encoders."""
+    layers = hand_layers(2)
+    for layer in layers:
+        layer.f.append(nn.Dropout(0.5))
+    return al.ALModule(layers, K)
+
+
+def bp_module(**options: Any) -> al.BPModule:
+    torch.manual_seed(0)
+    return al.BPModule(nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, K)), K, **options)
+
+
+def sgd(lr: float) -> Callable[..., torch.optim.Optimizer]:
+    return lambda parameters: torch.optim.SGD(parameters, lr=lr)

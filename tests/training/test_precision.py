@@ -10,8 +10,10 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
-from networks import AL, IMAGE, MODULES, batches, build, inputs
+from conftest import loader
+from networks import AL, IMAGE, MODULES, al_module, batches, build, inputs
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
 from al_lightning.data import CIFAR10, FashionMNIST
@@ -19,6 +21,7 @@ from al_lightning.data import CIFAR10, FashionMNIST
 #: VGG has nothing that CNN lacks, and processors without bf16 take half a minute for it.
 QUICK = [name for name in MODULES if "VGG" not in name]
 SGD = functools.partial(torch.optim.SGD, lr=1e-3)
+Make = Callable[..., pl.Trainer]
 
 
 @pytest.fixture
@@ -119,3 +122,17 @@ def test_batches_with_channels_last(data: Any, tiny_sets: None, trainer: Callabl
     module = al.ResNetAL(10, other.shape[1], image_size=int(height), depth=8, target_dim=8, optimizer=SGD)
     trainer(max_steps=2, max_epochs=-1).fit(module, last)
     assert torch.isfinite(module(other)).all()
+
+
+def test_double_precision(trainer: Make) -> None:
+    module = al_module()
+    x, y = next(iter(loader()))
+    data = DataLoader(TensorDataset(x.double(), y), batch_size=4)
+    trainer(max_epochs=1, precision="64-true").fit(module, data)
+    assert {p.dtype for p in module.parameters()} == {torch.float64}
+
+
+def test_bf16_mixed(trainer: Make) -> None:
+    module = al_module()
+    trainer(max_epochs=1, precision="bf16-mixed").fit(module, loader(), loader())
+    assert all(bool(torch.isfinite(p).all()) for p in module.parameters())
