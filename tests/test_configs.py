@@ -41,7 +41,7 @@ def test_fit_and_test(name: str, tiny_sets: None) -> None:
     tiny = ["--trainer.fast_dev_run", "2", "--trainer.accelerator", "cpu", "--data.batch_size", "10",
             "--trainer.enable_model_summary", "false", "--trainer.enable_progress_bar", "false"]  # fmt: skip
     if name.endswith("_al.yaml"):
-        tiny += ["--model.target_dim", "8"]  # the paper's bridges hold up to 150 million parameters
+        tiny += ["--model.target_dim", "16"]  # the paper's bridges hold up to 150 million parameters
     if "lstm" in name or "transformer" in name:
         tiny += ["--model.glove", "null"]
     cli = main(["fit", "--config", f"configs/{name}", *tiny])
