@@ -105,8 +105,9 @@ def _jobs(experiment: Experiment, folder: Path, seeds: Sequence[int], arguments:
     for run, recipe, seed in itertools.product(experiment.runs, RECIPES, seeds):
         if recipe in run.recipes:
             config = f"configs/{run.config_of(recipe)}"
-            command = ["fit", "--config", config, "--seed_everything", str(seed), f"--data.seed={seed}", *run.arguments,
-                       *arguments]  # fmt: skip
+            of_recipe = experiment.tuned_arguments if recipe == "tuned" else []
+            command = ["fit", "--config", config, "--seed_everything", str(seed), f"--data.seed={seed}", *of_recipe,
+                       *run.arguments, *arguments]  # fmt: skip
             slug = _slug(run.name if recipe == "tuned" else f"{run.name} {recipe}")
             kept = folder / f"{slug}-seed{seed}-{_key(command)}.json"
             measures = (experiment.train_accuracy, experiment.test_curve)

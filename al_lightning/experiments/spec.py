@@ -76,6 +76,8 @@ class Experiment:
         threads_per_run: how many threads a run works with. With a number, as many runs as the processor has room for
             are trained at the same time, each in a process of its own: small networks gain nothing from a second
             thread. If None, one run after the other has all threads.
+        tuned_arguments: further command-line arguments of each ``fit`` with our settings, before those of the run. The
+            paper's recipe goes without.
         train_accuracy: whether to measure the best checkpoint on the whole training split too, in evaluation mode and
             by the labels that it was trained with (Table 5).
         test_curve: whether to measure test data after each validation (Figures 3 and 6). They decide nothing.
@@ -88,6 +90,7 @@ class Experiment:
     note: str = ""
     data: str = ""
     threads_per_run: int | None = None
+    tuned_arguments: list[str] = field(default_factory=list)
     train_accuracy: bool = False
     test_curve: bool = False
     layer_losses: bool = False

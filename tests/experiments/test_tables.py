@@ -50,6 +50,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
         return fake(job)
 
     monkeypatch.setattr(experiments, "train_run", run)
+    # In this process, where the list can be told.
+    monkeypatch.setattr("al_lightning.experiments.reproduce.processes", lambda threads: 0)
     return jobs
 
 
@@ -89,6 +91,8 @@ def test_both_recipes_stand_side_by_side(trained: list[Job], capsys: pytest.Capt
     assert {job.command[2] for job in trained} == {"configs/paper/fashion_mnist/cnn_al.yaml"}
     main(cell)
     assert [job.recipe for job in trained] == ["paper", "paper", "tuned", "tuned"]
+    half = ["--trainer.precision=bf16-mixed" in job.command for job in trained]
+    assert half == [False, False, True, True]  # of ours alone
     full = next(line for line in Path("results/table4/results.md").read_text().splitlines() if "2 (full)" in line)
     cells = [cell.strip() for cell in full.strip("|").split("|")]
     assert cells[2:7] == ["92.07 ± 0.18", "50.50 ± 0.71", "50.50 ± 0.71*", "70.00 ± 0.00", "60.00 ± 0.00"]
