@@ -127,7 +127,11 @@ def device_bytes(module: SupervisedModule, data: Any) -> int | None:
 
 @dataclass
 class Row:
-    """One way to train one network: median milliseconds of a step, peak bytes, and their ratios to those of BP."""
+    """One way to train one network: median milliseconds of a step, peak bytes, and their ratios to those of BP.
+
+    ``to_mse`` is the median of the ratios of each step to the same step of the same round of AL by the MSE: what a step
+    costs differs more from batch to batch than from association to association.
+    """
 
     network: str
     bridge: str
@@ -135,6 +139,7 @@ class Row:
     way: str
     ms: float
     time_ratio: float
+    to_mse: float
     bytes_kept: int
     bytes_ratio: float
     device_bytes: int | None
@@ -184,11 +189,12 @@ def compare(network: str, bridge: str, cuts: Any, batch_size: int, rounds: int, 
     ways = variants(network, bridge, cuts, controls, 2 if network in TEXT else 10)
     times = step_times(list(ways.values()), data, rounds, steps)
     ms = {way: 1000 * statistics.median(seconds) for way, seconds in zip(ways, times)}
+    to_mse = {way: statistics.median(a / b for a, b in zip(seconds, times[0])) for way, seconds in zip(ways, times)}
     kept = {way: saved_bytes(module, data) for way, module in ways.items()}
     return [
         Row(
-            network, bridge, str(cuts), way, ms[way], ms[way] / ms["BP"], kept[way], kept[way] / kept["BP"],
-            device_bytes(module, data),
+            network, bridge, str(cuts), way, ms[way], ms[way] / ms["BP"], to_mse[way], kept[way],
+            kept[way] / kept["BP"], device_bytes(module, data),
         )
         for way, module in ways.items()
     ]  # fmt: skip
@@ -201,12 +207,12 @@ def show(rows: list[Row], batch_size: int) -> Table:
     )
     for column in ("network", "bridge", "cuts", "trained by"):
         table.add_column(column)
-    for column in ("ms", "time / BP", "MB kept", "kept / BP"):
+    for column in ("ms", "time / BP", "/ AL, mse", "MB kept", "kept / BP"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
             row.network, row.bridge, row.cuts, row.way, f"{row.ms:.1f}", f"{row.time_ratio:.2f}",
-            f"{row.bytes_kept / 1e6:.1f}", f"{row.bytes_ratio:.2f}",
+            f"{row.to_mse:.3f}", f"{row.bytes_kept / 1e6:.1f}", f"{row.bytes_ratio:.2f}",
         )  # fmt: skip
     return table
 

@@ -59,8 +59,9 @@ def class_scores(association: Tensor, codes: Tensor, temperature: float = TEMPER
         (B, K) within plus and minus :math:`1 / \tau`, at least float32; a zero vector is similar to none.
     """
     with torch.autocast(association.device.type, enabled=False):  # a product in half precision would be off by 0.03
-        samples, classes = (F.normalize(precise(x), dim=-1, eps=SMALLEST_NORM) for x in (association, codes))
-        return samples @ classes.T / temperature
+        samples, classes = precise(association), F.normalize(precise(codes), dim=-1, eps=SMALLEST_NORM)
+        norms: Tensor = torch.linalg.vector_norm(samples, dim=-1, keepdim=True).clamp_min(SMALLEST_NORM)
+        return samples @ classes.T / (temperature * norms)  # B x K numbers are divided in place of B x N
 
 
 def associated_loss(
