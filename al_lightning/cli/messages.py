@@ -19,12 +19,15 @@ _SECTIONS = ("model", "data", "trainer", "checkpoint", "predictions", "seed_ever
 def sentence(error: BaseException) -> str:
     """The message of the innermost exception that says what was expected, else the outermost one's.
 
-    Building classes from arguments wraps their errors into reports about types; the reason is inside.
+    Building classes from arguments wraps their errors into reports about types; the reason is inside. A sentence that
+    repeats the reason behind the file that it stands in is kept whole.
     """
     found, current = str(error), error.__cause__ or error.__context__
     while current is not None:
-        if str(current).startswith("Expected ") and "Union subtypes" not in str(current):
-            found = str(current)
+        inner = str(current)
+        repeated = found.startswith("Expected ") and inner.strip() in found
+        if inner.startswith("Expected ") and "Union subtypes" not in inner and not repeated:
+            found = inner
         current = current.__cause__ or current.__context__
     return found
 

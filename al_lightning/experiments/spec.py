@@ -139,8 +139,9 @@ def load_experiment(name: str) -> Experiment:
     try:
         parsed = parser.parse_object({"experiment": yaml.safe_load(path.read_text(encoding="utf-8"))})
     except Exception as error:
+        reason = " ".join(str(error).split())
         raise ValueError(
-            f"Expected {path} to hold title, runs (name, config, arguments, paper) and seeds: {error}"
+            f"Expected {path} to hold title, runs (name, config, arguments, paper) and seeds: {reason}"
         ) from error
     experiment: Experiment = parser.instantiate(parsed).experiment
     for run in experiment.runs:

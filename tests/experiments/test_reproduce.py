@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import re
 import statistics
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import yaml
 
 from al_lightning.cli import reproduce as experiments
 from al_lightning.cli.main import main
+from al_lightning.cli.messages import sentence
 from al_lightning.experiments.results import Result
 from al_lightning.experiments.side_by_side import Job, cores
 
@@ -135,6 +137,10 @@ def test_mistakes_get_a_sentence() -> None:
     Path("wrong.yaml").write_text("title: a\nseeds: [0]\nrun: []\n")
     with pytest.raises(ValueError, match="wrong.yaml to hold title, runs .* and seeds"):
         main(["reproduce", "wrong.yaml"])
+    Path("type.yaml").write_text("title: a\nseeds: zero\nruns: []\n")
+    with pytest.raises(ValueError, match="type.yaml") as raised:
+        main(["reproduce", "type.yaml"])
+    assert re.match(r"Expected type\.yaml to hold .*seeds.*zero", sentence(raised.value))  # what the console prints
 
 
 def test_side_by_side_is_as_one_after_the_other(small: str) -> None:
