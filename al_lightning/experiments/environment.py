@@ -10,6 +10,9 @@ from typing import Any
 
 from al_lightning._version import __version__
 
+#: Where Linux says what the processor is.
+CPUINFO = Path("/proc/cpuinfo")
+
 
 def environment() -> dict[str, Any]:
     """Versions, hardware and date, in plain types."""
@@ -36,8 +39,25 @@ def hardware() -> str:
     return ", ".join(part for part in parts if part)
 
 
+def multiplies_bf16() -> bool:
+    """Whether what trains here, an accelerator or else the processor, has units that multiply bf16."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if torch.backends.mps.is_available():
+        return False
+    flags = {flag for line in _about_processor("flags", "Features") for flag in line.split()}
+    return not flags.isdisjoint({"amx_bf16", "avx512_bf16", "bf16"})  # the last is Arm's
+
+
+def _about_processor(*keys: str) -> list[str]:
+    """What Linux says of each core under one of the keys; nothing elsewhere."""
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.is_file() else []
+    pairs = [line.split(":", 1) for line in lines if ":" in line]
+    return [value.strip() for key, value in pairs if key.strip() in keys]
+
+
 def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    names = _about_processor("model name")
     return names[0] if names else platform.processor()

@@ -85,7 +85,10 @@ def test_only_some_cells(trained: list[Job]) -> None:
     assert {job.name for job in trained} == {"Fashion-MNIST, VGG-AL", "CIFAR-10, VGG-AL", "CIFAR-10, CNN"}
 
 
-def test_both_recipes_stand_side_by_side(trained: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_recipes_stand_side_by_side(
+    trained: list[Job], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("al_lightning.experiments.reproduce.multiplies_bf16", lambda: True)
     cell = ["reproduce", "table4", "--only", "fashion_mnist/cnn_al", "--seeds", "2"]
     main([*cell, "--recipe", "paper"])
     assert {job.command[2] for job in trained} == {"configs/paper/fashion_mnist/cnn_al.yaml"}
@@ -102,6 +105,29 @@ def test_both_recipes_stand_side_by_side(trained: list[Job], capsys: pytest.Capt
     assert len(trained) == 4
     with pytest.raises(ValueError, match="runs with the recipe 'paper', but this selection has none. Known are: tuned"):
         main(["reproduce", "digits", "--recipe", "paper"])
+
+
+@pytest.mark.parametrize(
+    ("about", "fast"),
+    [
+        ("model name\t: A\nflags\t\t: fpu avx2 avx512f\n", False),
+        ("model name\t: A\nflags\t\t: fpu avx512_bf16\n", True),
+        ("model name\t: A\nflags\t\t: fpu amx_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        (None, False),  # not Linux
+    ],
+)
+def test_our_settings_train_in_bf16_where_it_is_multiplied(
+    about: str | None, fast: bool, trained: list[Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr("al_lightning.experiments.environment.CPUINFO", tmp_path / "cpuinfo")
+    if about is not None:
+        (tmp_path / "cpuinfo").write_text(about)
+    main(["reproduce", "table4", "--only", "fashion_mnist/cnn_al", "--seeds", "1"])
+    assert ("--trainer.precision=bf16-mixed" in trained[0].command) == fast
+    assert "--data.channels_last=true" in trained[0].command
 
 
 def test_a_column_of_training_accuracy_and_one_of_associated_losses(trained: list[Job]) -> None:
