@@ -44,7 +44,7 @@ def multiplies_bf16() -> bool:
     import torch
 
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if torch.backends.mps.is_available():
         return False
     flags = {flag for line in _about_processor("flags", "Features") for flag in line.split()}
