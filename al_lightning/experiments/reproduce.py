@@ -103,11 +103,11 @@ def reproduce(
 def _jobs(experiment: Experiment, folder: Path, seeds: Sequence[int], arguments: Sequence[str]) -> list[Job]:
     """Every training of the experiment, by every recipe."""
     jobs: list[Job] = []
-    half = ["--trainer.precision=bf16-mixed"] if experiment.bf16 and multiplies_bf16() else []
+    precision = ["--trainer.precision=bf16-mixed"] if experiment.bf16 and multiplies_bf16() else []
     for run, recipe, seed in itertools.product(experiment.runs, RECIPES, seeds):
         if recipe in run.recipes:
             config = f"configs/{run.config_of(recipe)}"
-            of_recipe = [*half, *experiment.tuned_arguments] if recipe == "tuned" else []
+            of_recipe = [*precision, *experiment.tuned_arguments] if recipe == "tuned" else []
             command = ["fit", "--config", config, "--seed_everything", str(seed), f"--data.seed={seed}", *of_recipe,
                        *run.arguments, *arguments]  # fmt: skip
             slug = _slug(run.name if recipe == "tuned" else f"{run.name} {recipe}")

@@ -76,8 +76,8 @@ class Experiment:
         threads_per_run: how many threads a run works with. With a number, as many runs as the processor has room for
             are trained at the same time, each in a process of its own: small networks gain nothing from a second
             thread. If None, one run after the other has all threads.
-        bf16: whether our settings train in ``bf16-mixed`` where the hardware multiplies bf16. A processor that does not
-            needs 40 times as long for it as for float32, and trains in float32. So does the paper's recipe.
+        bf16: whether our settings train in ``bf16-mixed`` where the hardware multiplies bf16. Where it does not, bf16
+            takes many times as long as float32, and they train in float32. The paper's recipe always does.
         tuned_arguments: further command-line arguments of each ``fit`` with our settings, before those of the run. The
             paper's recipe goes without.
         train_accuracy: whether to measure the best checkpoint on the whole training split too, in evaluation mode and

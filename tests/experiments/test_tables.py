@@ -17,6 +17,7 @@ import al_lightning as al
 from al_lightning.cli import reproduce as experiments
 from al_lightning.cli.main import main
 from al_lightning.data import Digits
+from al_lightning.experiments.environment import multiplies_bf16
 from al_lightning.experiments.measure import TestCurve, measure
 from al_lightning.experiments.reproduce import config_hash
 from al_lightning.experiments.results import Result
@@ -128,6 +129,15 @@ def test_our_settings_train_in_bf16_where_it_is_multiplied(
     main(["reproduce", "table4", "--only", "fashion_mnist/cnn_al", "--seeds", "1"])
     assert ("--trainer.precision=bf16-mixed" in trained[0].command) == fast
     assert "--data.channels_last=true" in trained[0].command
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_an_accelerator_multiplies_bf16_by_its_own_units_or_not_at_all(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    assert multiplies_bf16() == native
 
 
 def test_a_column_of_training_accuracy_and_one_of_associated_losses(trained: list[Job]) -> None:
