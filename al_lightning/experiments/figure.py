@@ -34,7 +34,8 @@ def draw(experiment: Experiment, results: Sequence[Result], path: Path) -> None:
                                   squeeze=False)  # fmt: skip
     for axes, (split, name) in zip(panels[0], splits):
         _draw_split(axes, experiment, results, split, name)
-    figure.suptitle(textwrap.fill(experiment.title, TITLE_WIDTH if len(splits) == 1 else 2 * TITLE_WIDTH))
+    title = textwrap.fill(experiment.title, TITLE_WIDTH if len(splits) == 1 else 2 * TITLE_WIDTH)
+    figure.suptitle(title, x=0.01, ha="left")  # the legend stands on the right
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize="small", loc="outside right upper")  # beside the lines, not over them
     figure.savefig(path, dpi=130)
@@ -54,7 +55,10 @@ def _draw_split(axes: Any, experiment: Experiment, results: Sequence[Result], sp
         for run in experiment.runs
         for recipe in RECIPES
     }
+    drawn = sum(1 for group in groups.values() if group)
     colors = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+    if drawn > len(colors):
+        colors = [plt.get_cmap("tab20")(number) for number in range(20)]
     for number, (label, group) in enumerate((label, group) for label, group in groups.items() if group):
         curves = [r.test_curve if experiment.test_curve else r.curve for r in group]
         length = min(map(len, curves))
