@@ -25,6 +25,7 @@ from al_lightning.modules import (
 from al_lightning.nn.convert import associate, to_al_layers
 from al_lightning.nn.layer import ALLayer, LayerLosses
 from al_lightning.nn.state import detach
+from al_lightning.strategies import PipelineStrategy
 
 __all__ = [
     "CNNAL",
@@ -44,6 +45,7 @@ __all__ = [
     "ConvertedBP",
     "ConvertedOptions",
     "LayerLosses",
+    "PipelineStrategy",
     "ResNetAL",
     "ResNetBP",
     "TransformerAL",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from al_lightning.nn.sequence import Tokens
 from al_lightning.nn.vocabulary import PAD, SPECIALS
+from al_lightning.training.stage import Handover
 
 
 @runtime_checkable
@@ -59,7 +60,9 @@ class TextReport(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Count the batch's tokens, on its device."""
+        """Count the batch's tokens, on its device; a later stage of a pipeline sees none."""
+        if isinstance(batch, Handover):
+            return
         x = batch[0] if isinstance(batch, (tuple, list)) else None
         tokens = x.tokens if isinstance(x, Tokens) else x
         if not isinstance(tokens, Tensor):
@@ -69,9 +72,9 @@ class TextReport(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the share of padding over all processes."""
-        if self._all == 0:
-            return
         counts = torch.stack([torch.as_tensor(n, dtype=torch.float64, device=pl_module.device)
                               for n in (self._own, self._all)])  # fmt: skip
+        # All processes join, whether they have seen tokens or not.
         own, everything = trainer.strategy.reduce(counts, reduce_op="sum")
-        pl_module.log("train_padding", (1 - own / everything).float(), batch_size=1)
+        if everything:
+            pl_module.log("train_padding", (1 - own / everything).float(), batch_size=1)

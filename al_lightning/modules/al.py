@@ -11,6 +11,7 @@ from torch import Tensor
 
 from al_lightning.modules.base import Batch
 from al_lightning.modules.layered import LayeredModule
+from al_lightning.nn.association import ClassCodes, samples
 from al_lightning.nn.layer import ALLayer
 from al_lightning.nn.path import Readout
 from al_lightning.nn.stack import LayerStack
@@ -18,6 +19,7 @@ from al_lightning.targets.base import Target
 from al_lightning.targets.classes import as_target
 from al_lightning.training.agreement import check_layerwise
 from al_lightning.training.schedules import Interval, check_rates, layer_optimizers, make_schedules, step_schedules
+from al_lightning.training.stage import Handover, hand_on, own_layers
 from al_lightning.training.update import (
     BatchPlace,
     LayerUpdate,
@@ -106,11 +108,12 @@ class ALModule(LayeredModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One batch: every layer in turn computes, learns, and hands on what it computed before it learned."""
-        x, y = self.read_batch(batch)
-        place = batch_place(self, self.choose_run_seed(), self.accumulate_grad_batches, batch_idx, len(y))
-        s, t, losses = self.read_input(x), self.encode(y), []
+        s, t, y = self._begin_batch(batch)
+        own = own_layers(self.trainer, self.active_depth, s, t)
+        place = batch_place(self, self.choose_run_seed(), self.accumulate_grad_batches, batch_idx, samples(t))
+        losses: list[Tensor] = []
         waiting: list[LayerUpdate] = []
-        for update in self._updates():
+        for update in self._updates(own):
             s, t, local = update.learn(s, t, place)
             losses.append(local)
             if local.device.type == "cpu":  # nothing to wait for: stop before the weights are spoilt
@@ -120,23 +123,32 @@ class ALModule(LayeredModule):
                 waiting.pop(0).step()
         for update in waiting:
             update.step()
-        self._finish_batch(torch.cat(losses), y, place)
+        hand_on(self.trainer, s, t)
+        self._finish_batch(torch.cat(losses), y, samples(t), place, own)
 
-    def _updates(self) -> list[LayerUpdate]:
+    def _begin_batch(self, batch: Batch) -> tuple[Any, Tensor | ClassCodes, Tensor | None]:
+        """What the first layer of this process gets, and the labels if they are known here."""
+        if isinstance(batch, Handover):
+            return batch.s, batch.t, None
+        x, y = self.read_batch(batch)
+        return self.read_input(x), self.encode(y), y
+
+    def _updates(self, own: range) -> list[LayerUpdate]:
         optimizers = self.optimizers()
         given = optimizers if isinstance(optimizers, list) else [optimizers]
         settings = UpdateSettings(
             self.isolated, self.associated_layers, self.gradient_clip_norm, self.accumulate_grad_batches
         )
-        return make_updates(self, self.layers.active(), given, settings)
+        return make_updates(self, self.layers.active(), given, settings, own)
 
-    def _finish_batch(self, losses: Tensor, y: Tensor, place: BatchPlace) -> None:
-        """What is done once per batch, when all layers have learned."""
+    def _finish_batch(self, losses: Tensor, y: Tensor | None, size: int, place: BatchPlace, own: range) -> None:
+        """What is done once per batch, when all layers of this process have learned."""
+        first = 2 * own.start
         if losses.device.type != "cpu":
-            self.check_finite(losses, loss_name, y, place.batch)
+            self.check_finite(losses, lambda number: loss_name(first + number), y, place.batch)
         if place.steps and self.lr_scheduler_interval == "step":
             step_schedules(self, self.active_schedulers())
-        self.log_train_losses(losses, len(y))
+        self.log_train_losses(losses, size, first, 2 * self.active_depth)
 
     def check_trainer(self) -> None:
         """Refuse what cannot train layers one by one."""

@@ -24,6 +24,7 @@ from al_lightning.training.finite import first_bad, raise_not_finite
 from al_lightning.training.losses import LossMeans
 from al_lightning.training.reduction import data_share
 from al_lightning.training.schedules import Interval
+from al_lightning.training.stage import of_all_stages
 
 #: What a loader yields: ``(x, y)``, an input (B, ...) or a NamedTuple of tensors, and labels (B, ...).
 Batch: TypeAlias = Any
@@ -213,13 +214,13 @@ class SupervisedModule(RunModule):
             self.input_check(x)
         return in_own_dtype(x, self.scoring_network())
 
-    def check_finite(self, losses: Tensor, name: Callable[[int], str], y: Tensor, batch_idx: int) -> None:
+    def check_finite(self, losses: Tensor, name: Callable[[int], str], y: Tensor | None, batch_idx: int) -> None:
         """Stop the run at the first loss that is infinite or NaN.
 
         Args:
             losses: (n,), on any device; read once.
             name: what each loss is called in the message, by its number from 0.
-            y: the batch's labels, which may be the reason.
+            y: the batch's labels, which may be the reason; None where they are not known.
             batch_idx: number of the batch in its epoch.
 
         Raises:
@@ -228,21 +229,25 @@ class SupervisedModule(RunModule):
         """
         bad = first_bad(losses)
         if bad is not None:
-            self.target.check(y)
+            if y is not None:
+                self.target.check(y)
             raise_not_finite(self.trainer, f"{name(bad)} became {losses[bad].item()}", batch_idx)
 
-    def log_train_losses(self, losses: Tensor, samples: int) -> None:
+    def log_train_losses(self, losses: Tensor, samples: int, first: int = 0, total: int | None = None) -> None:
         """Keep a batch's losses for the epoch's means; log its own every ``log_every_n_steps`` batches.
 
         Args:
-            losses: (n,) the batch's losses, detached.
+            losses: (n,) the batch's losses, detached; of this process's layers, if others train the rest.
             samples: how many samples the batch has.
+            first: number of the first of them.
+            total: how many losses the batch has in all processes; n if None.
         """
+        total = len(losses) if total is None else total
         means = cast(LossMeans, self.loss_means["train_losses"])
-        for name, mean in means.add(losses, samples).items():
+        for name, mean in means.add(losses, samples, first, total).items():
             self.log(name, mean, on_step=False, on_epoch=True, prog_bar=name == "train_loss", batch_size=samples)
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by the Trainer
         if every and (self.trainer.fit_loop.epoch_loop.total_batch_idx + 1) % every == 0:
-            for name, loss in means.of_step(losses).items():
+            for name, loss in means.of_step(of_all_stages(self.trainer, losses, first, total)).items():
                 if self.loggers or name == "train_loss_step":
                     self.log(name, loss, prog_bar=name == "train_loss_step", batch_size=samples)

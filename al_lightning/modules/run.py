@@ -20,6 +20,7 @@ from al_lightning.callbacks.run_care import RunCare, recorded_data
 from al_lightning.checkpoints import contents, recipe
 from al_lightning.training.agreement import shared_seed, tell_changes
 from al_lightning.training.rank_watch import RankWatch
+from al_lightning.training.stage import Arriving, training_share
 from al_lightning.training.update import learns
 
 
@@ -92,9 +93,13 @@ class RunModule(recipe.Recorded, pl.LightningModule):
             self.compile_parts()
             self._compiled = True
 
+    def _on_before_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:
+        """Let hooks see batches only: a stage of a pipeline has nothing to show before it has received something."""
+        return batch if isinstance(batch, Arriving) else super()._on_before_batch_transfer(batch, dataloader_idx)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the run's seed, and how to rebuild the module and its data, in plain types."""
-        run = {"run_seed": self.run_seed, "processes": self.trainer.world_size}
+        run = {"run_seed": self.run_seed, "processes": training_share(self.trainer).replicas}
         checkpoint["al_lightning"] = {**contents.describe(self, recorded_data(self.trainer)), **run}
         contents.make_plain(checkpoint)
 
@@ -107,7 +112,7 @@ class RunModule(recipe.Recorded, pl.LightningModule):
             data = recorded_data(self.trainer)
             before = (run.get("data") or {}).get("init_args", {}).get("batch_size")
             now = None if data is None else data.plain_arguments().get("batch_size")
-            tell_changes((run.get("processes"), self.trainer.world_size), (before, now))
+            tell_changes((run.get("processes"), training_share(self.trainer).replicas), (before, now))
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

@@ -47,6 +47,11 @@ def rows(t: Tensor | ClassCodes) -> Tensor:
     return t.codes[t.labels] if isinstance(t, ClassCodes) else t
 
 
+def samples(t: Tensor | ClassCodes) -> int:
+    """How many samples a target is of."""
+    return len(t.labels if isinstance(t, ClassCodes) else t)
+
+
 def class_scores(association: Tensor, codes: Tensor, temperature: float = TEMPERATURE) -> Tensor:
     r"""Similarities of bridged samples with the codes of all classes, :math:`\cos(b(s), c_k) / \tau`.
 

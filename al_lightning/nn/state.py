@@ -10,8 +10,8 @@ from torch import Tensor
 State = TypeVar("State", bound="Tensor | tuple[Tensor, ...]")
 
 
-def _parts(state: object) -> tuple[type, tuple[Tensor, ...]]:
-    """Take a NamedTuple of tensors apart, refusing anything else with a sentence."""
+def parts(state: object) -> tuple[type, tuple[Tensor, ...]]:
+    """The type of a NamedTuple of tensors, and the tensors; anything else is refused with a sentence."""
     if isinstance(state, tuple) and "_fields" in vars(type(state)):
         return type(state), tuple(state)
     raise TypeError(
@@ -34,8 +34,8 @@ def detach(state: State) -> State:
     """
     if isinstance(state, Tensor):
         return cast(State, state.detach())
-    kind, parts = _parts(state)
-    return kind(*(detach(part) for part in parts))  # type: ignore[no-any-return]
+    kind, own = parts(state)
+    return kind(*(detach(part) for part in own))  # type: ignore[no-any-return]
 
 
 def select(state: State, keep: Tensor) -> State:
@@ -59,5 +59,5 @@ def select(state: State, keep: Tensor) -> State:
     """
     if isinstance(state, Tensor):
         return cast(State, state[keep])
-    kind, parts = _parts(state)
-    return kind(*(select(part, keep) for part in parts))  # type: ignore[no-any-return]
+    kind, own = parts(state)
+    return kind(*(select(part, keep) for part in own))  # type: ignore[no-any-return]

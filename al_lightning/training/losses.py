@@ -26,10 +26,11 @@ class EpochLosses(Metric):
         super().__init__()
         self.add_state("total", torch.zeros(2, losses), dist_reduce_fx="sum")
 
-    def update(self, losses: Tensor, samples: int) -> None:
-        """Add a batch's mean losses: the first (n,) of all."""
-        self.total[0, : len(losses)].add_(losses, alpha=samples)
-        self.total[1, : len(losses)] += samples
+    def update(self, losses: Tensor, samples: int, first: int = 0) -> None:
+        """Add a batch's mean losses: (n,) of all, from the number ``first`` on."""
+        which = slice(first, first + len(losses))
+        self.total[0, which].add_(losses, alpha=samples)
+        self.total[1, which] += samples
 
     def compute(self) -> Tensor:
         """Means over all samples, (losses,) float32; 0 for a loss that no batch had."""
@@ -88,19 +89,21 @@ class LossMeans(nn.Module):
         self.sums = EpochLosses(1 + max(number for numbers in names.values() for number in numbers))
         self.means = nn.ModuleDict({name: EpochLoss(self.sums, numbers) for name, numbers in names.items()})
 
-    def add(self, losses: Tensor, samples: int) -> dict[str, Metric]:
+    def add(self, losses: Tensor, samples: int, first: int = 0, total: int | None = None) -> dict[str, Metric]:
         """Add a batch's losses.
 
         Args:
-            losses: (n,) the first n losses of the batch, each a mean over its samples.
+            losses: (n,) losses of the batch, each a mean over its samples.
             samples: how many samples the batch has.
+            first: number of the first of them; other processes may add the rest.
+            total: how many losses the batch has in all processes; n if None.
 
         Returns:
             The means that have to be logged, by name: all that the batch has at the first batch of an epoch, none
             after it. A Metric that was logged once is read by Lightning when the epoch ends.
         """
-        self.sums.update(losses, samples)
-        return {} if self.sums.update_count > 1 else self.named(len(losses))
+        self.sums.update(losses, samples, first)
+        return {} if self.sums.update_count > 1 else self.named(len(losses) if total is None else total)
 
     def named(self, losses: int) -> dict[str, Metric]:
         """The means of the first so many losses, by name, to be logged."""

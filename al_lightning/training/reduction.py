@@ -79,27 +79,36 @@ class Reduction:
         self._flat, self._works = [], []
 
 
-def share_buffers(module: nn.Module, share: Share, source: int = 0) -> None:
-    """Give every replica the buffers of one, such as the running statistics of batch norm.
+def share_buffers(module: nn.Module, share: Share) -> None:
+    """Give every replica the buffers of the first, such as the running statistics of batch norm.
 
-    Each type travels in one message. Stock data parallelism shares buffers with the forward of automatically optimized
-    modules only.
+    Stock data parallelism shares buffers with the forward of automatically optimized modules only.
 
     Args:
         module: whose buffers are overwritten.
         share: the replicas that take part.
-        source: global rank of the process whose buffers all get.
     """
-    if share.replicas == 1:
-        return
+    if share.replicas > 1:
+        share_tensors(module.buffers(), share.group, 0)
+
+
+def share_tensors(tensors: Iterable[Tensor], group: dist.ProcessGroup | None, source: int) -> None:
+    """Give every process of a group the tensors of one of them; each type travels in one message.
+
+    Args:
+        tensors: the same ones in every process; they are overwritten.
+        group: the processes that take part; all if None.
+        source: rank in the group of the process whose tensors all get.
+    """
     by_type: dict[torch.dtype, list[Tensor]] = {}
-    for buffer in module.buffers():
-        by_type.setdefault(buffer.dtype, []).append(buffer)
+    for tensor in tensors:
+        by_type.setdefault(tensor.dtype, []).append(tensor)
     for same_type in by_type.values():
-        flat = torch.cat([buffer.flatten() for buffer in same_type])
-        dist.broadcast(flat, src=source, group=share.group)
-        for buffer, part in zip(same_type, torch.split(flat, [b.numel() for b in same_type])):
-            buffer.copy_(part.view_as(buffer))
+        flat = torch.cat([tensor.detach().flatten() for tensor in same_type])
+        dist.broadcast(flat, group=group, group_src=source)
+        with torch.no_grad():
+            for tensor, part in zip(same_type, torch.split(flat, [t.numel() for t in same_type])):
+                tensor.copy_(part.view_as(tensor))
 
 
 def batch_weight(size: int, device: torch.device, share: Share) -> Tensor | float:

@@ -17,7 +17,8 @@ from al_lightning.nn.state import State, detach
 from al_lightning.training import randomness
 from al_lightning.training.agreement import gradient_scaler
 from al_lightning.training.batch_norm import explain_single_sample
-from al_lightning.training.reduction import Reduction, Share, batch_weight, data_share
+from al_lightning.training.reduction import Reduction, Share, batch_weight
+from al_lightning.training.stage import training_share
 
 
 class BatchPlace(NamedTuple):
@@ -49,7 +50,7 @@ class LayerPart(NamedTuple):
         optimizer: its own optimizer.
         associated: whether its associated loss counts.
         learns: whether any of its parameters is to be trained; a frozen layer only hands on what it computes.
-        counts: whether its step is the one that ``trainer.global_step`` counts: one layer per round.
+        counts: whether ``trainer.global_step`` counts its step: one layer per process and round, also if it is frozen.
     """
 
     number: int
@@ -149,7 +150,7 @@ class LayerUpdate:
         scaler = gradient_scaler(self.module.trainer)
         for part, reduction in zip(self.parts, self._reductions):
             reduction.wait()
-            if not part.learns:
+            if not (part.learns or part.counts):
                 continue
             if self.settings.gradient_clip_norm is not None:  # gradients still have the scaler's scale
                 scale = 1.0 if scaler is None else scaler.get_scale()
@@ -168,7 +169,7 @@ def batch_place(
 ) -> BatchPlace:
     """Where a batch of so many samples stands in the run of a module."""
     trainer = module.trainer
-    share = data_share(trainer)
+    share = training_share(trainer)
     steps = (batch_idx + 1) % accumulate_grad_batches == 0 or trainer.is_last_batch
     weight = batch_weight(samples, module.device, share)
     return BatchPlace(run_seed, trainer.current_epoch, batch_idx, share, weight, steps)
@@ -179,6 +180,7 @@ def make_updates(
     layers: Sequence[ALLayer],
     optimizers: Sequence[LightningOptimizer],
     settings: UpdateSettings,
+    own: range,
 ) -> list[LayerUpdate]:
     """One update per layer, in order; a single one for all where they are not isolated.
 
@@ -187,6 +189,7 @@ def make_updates(
         layers: the layers that train, from the input upwards.
         optimizers: theirs; more may follow.
         settings: how they learn.
+        own: numbers, from 0, of the layers that this process trains.
 
     Raises:
         ValueError: if a layer has no optimizer, which a user's own ``configure_optimizers`` may have left out.
@@ -196,11 +199,17 @@ def make_updates(
             f"Expected `configure_optimizers` to return one optimizer for each of the {len(layers)} layers, in their "
             f"order, but got {len(optimizers)}."
         )
-    learning = [learns(layer) for layer in layers]
-    last = max((number for number, own in enumerate(learning, 1) if own), default=0)
+    learning = [number for number in own if learns(layers[number])]
     parts = [
-        LayerPart(number, layer, optimizer, number in settings.associated_layers, own, counts=number == last)
-        for number, (layer, optimizer, own) in enumerate(zip(layers, optimizers, learning), 1)
+        LayerPart(
+            number + 1,
+            layers[number],
+            optimizers[number],
+            associated=number + 1 in settings.associated_layers,
+            learns=number in learning,
+            counts=number == (learning or own)[-1],
+        )
+        for number in own
     ]
     together = [[part] for part in parts] if settings.isolated else [parts]
     return [LayerUpdate(module, some, settings) for some in together]

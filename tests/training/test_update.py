@@ -166,7 +166,7 @@ def test_a_layer_draws_from_the_stream_of_its_replica(trainer: Make, monkeypatch
         return contextlib.nullcontext()
 
     monkeypatch.setenv("PL_GLOBAL_SEED", "7")
-    monkeypatch.setattr(update, "data_share", lambda trainer: Share(3, 1))
+    monkeypatch.setattr(update, "training_share", lambda trainer: Share(3, 1))
     monkeypatch.setattr(update.randomness, "fork", fork)
     trainer(max_epochs=1).fit(module(2), loader(n=16))
     assert drawn == [(7, 3, 1, 0, 0), (7, 3, 2, 0, 0), (7, 3, 1, 0, 1), (7, 3, 2, 0, 1)]
