@@ -21,7 +21,7 @@ def launch(folder: Path, devices: int, strategy: str, cases: dict[str, Any]) -> 
     outside = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "PL_GLOBAL_SEED")}
     return subprocess.run(
         [sys.executable, str(WORKER), str(folder / "arguments.json")],
-        check=False, capture_output=True, text=True, timeout=400, env={**outside, "OMP_NUM_THREADS": "1"},
+        check=False, capture_output=True, text=True, timeout=700, env={**outside, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 

@@ -287,7 +287,7 @@ def _validation(module: Any, devices: int) -> DataLoader[Any] | None:
 def main(arguments: dict[str, Any]) -> None:
     """Run all cases on this rank and write ``rank{r}.pt`` beside the arguments."""
     faulthandler.dump_traceback_later(
-        int(os.environ.get("AL_LIGHTNING_HANG", "300")) - 4 * int(os.environ.get("LOCAL_RANK", "0")), exit=True
+        int(os.environ.get("AL_LIGHTNING_HANG", "600")) - 4 * int(os.environ.get("LOCAL_RANK", "0")), exit=True
     )  # nothing waits for ever, and whoever does says where
     torch.set_num_threads(1)
     folder = Path(sys.argv[1]).parent
