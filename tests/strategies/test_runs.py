@@ -90,6 +90,7 @@ def test_one_stage_is_one_process(trainer: Callable[..., pl.Trainer]) -> None:
     assert "_requires_distributed_sampler" not in vars(ours._data_connector)
 
 
+@pytest.mark.filterwarnings("ignore:.*was called without a model")  # Lightning's, of any callback that saves
 @pytest.mark.parametrize(
     ("make", "settings", "said"),
     [
