@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import loader
 from launching import differences, launch, trained
-from lightning.pytorch.callbacks import OnExceptionCheckpoint, StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.plugins.precision import MixedPrecision
 from networks import al_module, bp_module
 
@@ -57,13 +57,6 @@ def test_processes_with_other_data_say_so(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- in one process
 
 
-class Unsaved(OnExceptionCheckpoint):
-    """Does not save after the refusal, which would hide it."""
-
-    def on_exception(self, *args: Any) -> None:
-        """Leave it."""
-
-
 def fit(module: pl.LightningModule, stages: int = 1, callbacks: Any = (), **arguments: Any) -> pl.Trainer:
     """Start a run whose strategy believes that it has so many stages; it is refused before any would be needed."""
     strategy = PipelineStrategy(**arguments.pop("strategy", {}))
@@ -90,7 +83,6 @@ def test_one_stage_is_one_process(trainer: Callable[..., pl.Trainer]) -> None:
     assert "_requires_distributed_sampler" not in vars(ours._data_connector)
 
 
-@pytest.mark.filterwarnings("ignore:.*was called without a model")  # Lightning's, of any callback that saves
 @pytest.mark.parametrize(
     ("make", "settings", "said"),
     [
@@ -102,7 +94,6 @@ def test_one_stage_is_one_process(trainer: Callable[..., pl.Trainer]) -> None:
         (lambda: al_module(3), {"strategy": {"stages": [[1, 3]]}}, r"each of the layers 1..3 once.*\[\[1, 3\]\]"),
         (lambda: al_module(2), {"callbacks": [WeightAveraging()]}, "no WeightAveraging under .*averages the weights"),
         (lambda: al_module(2), {"callbacks": [StochasticWeightAveraging(0.1)]}, "no StochasticWeightAveraging under"),
-        (lambda: al_module(2), {"callbacks": [Unsaved(".")]}, "no Unsaved under .*after an exception"),
         (
             lambda: al_module(2),
             {"plugins": [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))]},
