@@ -43,7 +43,7 @@ def take_apart(state: Any, memory: list[Tensor]) -> Structure:
     """
     if isinstance(state, Tensor):
         order = sorted(range(state.dim()), key=state.stride, reverse=True)
-        if not state.permute(order).is_contiguous():  # it has gaps or repetitions, of which nothing depends
+        if not state.permute(order).is_contiguous():  # gaps and repetitions are not sent
             state, order = state.contiguous(), list(range(state.dim()))
         memory.append(state.permute(order).reshape(-1))
         return Layout(state.dtype, tuple(state.shape), state.stride())
@@ -91,8 +91,6 @@ class Outbox:
         self._groups = groups
         self._waiting: deque[tuple[list[dist.Work], list[Tensor]]] = deque()
         self._room = in_flight - 1
-        #: Bytes of tensors that were handed on.
-        self.bytes = 0
 
     def send(self, batch: Handover, last: bool) -> None:
         """Hand a batch on.
@@ -119,7 +117,6 @@ class Outbox:
         works = [_isend(tensor, self._groups.headers) for tensor in (size, told)]
         works += [_isend(_bytes(tensor), self._groups.tensors) for tensor in memory if tensor.numel()]
         self._waiting.append((works, [size, told, *memory]))
-        self.bytes += sum(tensor.nbytes for tensor in memory)
 
     def close(self) -> None:
         """Tell the next stage that nothing more comes."""

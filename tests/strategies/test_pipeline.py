@@ -9,7 +9,8 @@ import pytest
 import torch
 from conftest import make_sets_tiny
 from launching import differences, trained
-from pipeline_worker import CASES, THREE, run
+from pipeline_cases import CASES, THREE
+from pipeline_worker import run
 
 
 @pytest.fixture(scope="module")

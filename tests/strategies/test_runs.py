@@ -13,12 +13,12 @@ import pytest
 import torch
 from conftest import loader
 from launching import differences, launch, trained
-from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.callbacks import OnExceptionCheckpoint, StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.plugins.precision import MixedPrecision
 from networks import al_module, bp_module
 
 from al_lightning.strategies import PipelineStrategy
-from al_lightning.strategies.refuse import check_processes
+from al_lightning.strategies.refuse import check_processes, check_run
 
 HYBRID = ["contrast", "cnn contrast"]
 
@@ -106,6 +106,12 @@ def test_what_cannot_be_pipelined_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         fit(make(), **settings)
+
+
+def test_a_callback_that_saves_after_an_exception_is_refused() -> None:
+    trainer = pl.Trainer(accelerator="cpu", logger=False, callbacks=[OnExceptionCheckpoint(".")])
+    with pytest.raises(ValueError, match="no OnExceptionCheckpoint under .*after an exception they no longer answer"):
+        check_run(trainer, al_module(2), None, 1, False)
 
 
 @pytest.mark.parametrize(
