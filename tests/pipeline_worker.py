@@ -137,11 +137,11 @@ def run(name: str, folder: Path, devices: int = 1, strategy: str = "auto", **set
 
 
 def _validation(module: Any, devices: int) -> DataLoader[Any] | None:
-    """17 samples; none for targets of another kind."""
+    """As many samples for each of two, three or four processes; none for targets of another kind."""
     return (
         None
         if not isinstance(module.target.encode_classes(torch.zeros(0).long()), tuple)
-        else DataLoader(samples(18, 1), 3)
+        else DataLoader(samples(36, 1), 3)
     )
 
 

@@ -28,7 +28,7 @@ from al_lightning.training import agreement, reduction
 from al_lightning.training import rank_watch as watch
 from al_lightning.training.reduction import ALONE, Share
 
-pytestmark = pytest.mark.xdist_group("ddp")  # one process of the tests launches everything
+pytestmark = pytest.mark.xdist_group("processes")  # one process of the tests launches everything
 WORKER = Path(__file__).parents[1].joinpath("train_worker.py")
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -54,7 +54,7 @@ def launch(folder: Path, cases: dict[str, Any], *command: str) -> subprocess.Com
     outside = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "PL_GLOBAL_SEED")}
     return subprocess.run(
         [*lightning_or_torchrun, str(WORKER), str(folder / "arguments.json")],
-        check=False, capture_output=True, text=True, timeout=400, env={**outside, "OMP_NUM_THREADS": "1"},
+        check=False, capture_output=True, text=True, timeout=900, env={**outside, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
