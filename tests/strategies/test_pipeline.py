@@ -59,7 +59,6 @@ def pipelines(folder: Path, two: Any, alone: Any) -> dict[int, list[dict[str, An
     return {2: two, 3: trained(folder / "3", 3, "al_pipeline", cases)}
 
 
-pytestmark = pytest.mark.xdist_group("processes")  # one process of the tests launches everything
 BOTH = [*((name, 2) for name in CASES), *((name, 3) for name in THREE)]
 
 

@@ -19,7 +19,6 @@ from networks import al_module, bp_module
 from al_lightning.strategies import PipelineStrategy
 from al_lightning.strategies.refuse import check_processes, check_run
 
-pytestmark = pytest.mark.xdist_group("processes")  # one process of the tests launches everything
 HYBRID = ["contrast", "cnn contrast"]
 
 

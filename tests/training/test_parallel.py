@@ -28,7 +28,6 @@ from al_lightning.training import agreement, reduction
 from al_lightning.training import rank_watch as watch
 from al_lightning.training.reduction import ALONE, Share
 
-pytestmark = pytest.mark.xdist_group("processes")  # one process of the tests launches everything
 WORKER = Path(__file__).parents[1].joinpath("train_worker.py")
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
