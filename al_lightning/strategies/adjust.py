@@ -13,8 +13,9 @@ class AdjustedTrainer:
     """A Trainer that neither waits for other processes before every batch nor shares out what only one stage reads.
 
     Before every batch, Lightning broadcasts whether rank 0 has received SIGTERM, so that no stage could run ahead. Its
-    launcher and torchrun send the signal to every process anyway: here each process heeds its own. And for every strategy that derives from ``ddp`` it
-    gives a user's loader a distributed sampler, with an order of its own even for a single replica.
+    launcher and torchrun send the signal to every process anyway: here each process heeds its own. And for every
+    strategy that derives from ``ddp`` it gives a user's loader a distributed sampler, with an order of its own even for
+    a single replica.
 
     Args:
         trainer: of the run.
