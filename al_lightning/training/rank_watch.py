@@ -1,12 +1,14 @@
-"""Ends a run of several processes soon after one of them has died, and names it."""
+"""Ends a run of several processes soon after one of them has died or was asked to end, and names it."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
@@ -20,14 +22,16 @@ if TYPE_CHECKING:  # some builds of torch have no process groups
 PERIOD = 1.0
 #: Periods without a sign after which a process counts as dead.
 PATIENCE = 20
+#: Periods after SIGTERM in which the main thread may end the run in order.
+GRACE = 10
 
 
 class RankWatch(Callback):
     """Every process of a run leaves signs of life with the process group's store and looks at those of the others.
 
     Where a process dies, gloo raises an error with an address in it, and NCCL waits for minutes. With this callback the
-    others name the dead rank on stderr and end within 30 s. Modules of this package bring it along; it does nothing
-    for a single process.
+    others name the dead rank on stderr and end within 30 s. A process that received SIGTERM while it waits for one that
+    has ended by it ends too. Modules of this package bring it along; it does nothing for a single process.
     """
 
     def __init__(self) -> None:
@@ -35,6 +39,7 @@ class RankWatch(Callback):
         self._thread: threading.Thread | None = None
         self._store: Store | None = None
         self._rank, self._world = 0, 1
+        self._asked_to_end: Callable[[], bool] = lambda: False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start looking."""
@@ -42,6 +47,7 @@ class RankWatch(Callback):
             return
         self._store = _own_connection()
         self._rank, self._world = trainer.global_rank, trainer.world_size
+        self._asked_to_end = lambda: trainer.received_sigterm
         self._leave_sign(0)
         trainer.strategy.barrier()  # everyone has left a first sign
         self._stop.clear()
@@ -52,7 +58,7 @@ class RankWatch(Callback):
         """Say whose death an error of the communication comes from."""
         if self._thread is None:
             return
-        if isinstance(exception, RuntimeError):
+        if isinstance(exception, RuntimeError) and not trainer.received_sigterm:  # else others have ended in order
             before = self._signs()
             time.sleep(3 * PERIOD)
             after = self._signs()
@@ -86,7 +92,7 @@ class RankWatch(Callback):
             return [""] * self._world
 
     def _look(self) -> None:
-        signs, silent, count = self._signs(), [0] * self._world, 0
+        signs, silent, count, asked = self._signs(), [0] * self._world, 0, 0
         while not self._stop.wait(PERIOD):
             count += 1
             try:
@@ -101,6 +107,11 @@ class RankWatch(Callback):
             if dead and not self._stop.is_set():
                 self._say(dead[0], signs[dead[0]])
                 os._exit(1)  # the main thread may wait in a collective that never ends
+            asked += self._asked_to_end()
+            if asked > GRACE and not self._stop.is_set():
+                sys.stderr.write(f"Rank {self._rank} ends {GRACE * PERIOD:.0f} s after it received SIGTERM.\n")
+                sys.stderr.flush()
+                os._exit(128 + signal.SIGTERM)
 
     def _say(self, rank: int, sign: str) -> None:
         parts = sign.split()

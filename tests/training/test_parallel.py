@@ -154,6 +154,17 @@ def test_a_silent_rank_ends_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "Rank 0 ends, because rank 1 (process " in capsys.readouterr().err
 
 
+def test_a_rank_that_waits_in_vain_after_sigterm_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (ours, _), ends = watches(monkeypatch)
+    monkeypatch.setattr(watch.os, "_exit", lambda code: (ends.append(code), ours._stop.set()))
+    ours._asked_to_end = lambda: True
+    ours._look()
+    assert ends == [143]
+    assert "Rank 0 ends 0 s after it received SIGTERM" in capsys.readouterr().err  # 10 periods of 0.05 s
+
+
 def test_ranks_that_live_and_end_in_order_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     both, ends = watches(monkeypatch)
     for each in both:
