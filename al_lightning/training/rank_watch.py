@@ -15,6 +15,8 @@ import lightning.pytorch as pl
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 
+from al_lightning.training.sigterm import note_own_sigterm
+
 if TYPE_CHECKING:  # some builds of torch have no process groups
     from torch.distributed.distributed_c10d import Store
 
@@ -53,6 +55,13 @@ class RankWatch(Callback):
         self._stop.clear()
         self._thread = threading.Thread(target=self._look, name="rank-watch", daemon=True)
         self._thread.start()
+
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note SIGTERM from now on: Lightning's handlers are in place."""
+        if trainer.world_size > 1:
+            note_own_sigterm(trainer)
+
+    on_train_start = on_sanity_check_start
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Say whose death an error of the communication comes from."""

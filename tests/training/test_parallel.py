@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import lightning.pytorch as pl
 import pytest
@@ -27,6 +29,7 @@ import al_lightning as al
 from al_lightning.training import agreement, reduction
 from al_lightning.training import rank_watch as watch
 from al_lightning.training.reduction import ALONE, Share
+from al_lightning.training.sigterm import note_own_sigterm
 
 WORKER = Path(__file__).parents[1].joinpath("train_worker.py")
 CASES: dict[str, dict[str, Any]] = {
@@ -163,6 +166,28 @@ def test_a_rank_that_waits_in_vain_after_sigterm_ends(
     ours._look()
     assert ends == [143]
     assert "Rank 0 ends 0 s after it received SIGTERM" in capsys.readouterr().err  # 10 periods of 0.05 s
+
+
+def test_sigterm_is_noted_without_a_word_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may wait in another collective: what Lightning's handler broadcasts would never arrive."""
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    told: list[int] = []
+    own: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: own.append(number))
+    monkeypatch.setattr(trainer.strategy, "_launcher", mock.Mock(kill=told.append))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "broadcast", mock.Mock(side_effect=AssertionError))
+    monkeypatch.setattr(pl.Trainer, "world_size", 2)
+    try:
+        trainer._signal_connector.register_signal_handlers()
+        note_own_sigterm(trainer)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        trainer._signal_connector.teardown()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert trainer.received_sigterm
+    assert (told, own) == ([15], [15, 15])
 
 
 def test_ranks_that_live_and_end_in_order_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
