@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -73,6 +74,15 @@ class SaveAt(pl.Callback):
             trainer.save_checkpoint(self.path)
 
 
+class AskToEnd(pl.Callback):
+    """Sends SIGTERM to rank 0, whose launcher sends it on, while the others wait for it in a collective."""
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.global_rank == 0:
+            time.sleep(1.0)
+            signal.raise_signal(signal.SIGTERM)
+
+
 class Weights(pl.Callback):
     """Whether all weights that a callback sees in validation are those of the last step, by a sum."""
 
@@ -93,9 +103,10 @@ def run(name: str, folder: Path, devices: int = 1, strategy: str = "auto", **set
         strategy: Lightning's name for one.
         settings: of the pipeline; also the ``case``, if the run has another name; ``ckpt_path`` to go on from;
             ``save_at`` which step, in place of the end; ``slow`` seconds that the last stage takes longer for a batch;
-            the rank that is to ``die``; and whether rank 1 is given other data (``unlike``).
+            the rank that is to ``die``; whether rank 1 is given other data (``unlike``), and whether the run is asked
+            to end in validation (``ask_to_end``).
     """
-    keys = ("case", "ckpt_path", "save_at", "slow", "die", "unlike")
+    keys = ("case", "ckpt_path", "save_at", "slow", "die", "unlike", "ask_to_end")
     asked = {key: settings.pop(key, None) for key in keys}
     os.environ["PL_GLOBAL_SEED"] = "5"
     torch.manual_seed(11)
@@ -108,6 +119,7 @@ def run(name: str, folder: Path, devices: int = 1, strategy: str = "auto", **set
     clock, seen = Clock(asked["slow"] or 0.0), Weights()
     callbacks: list[pl.Callback] = [seen, clock, SaveAt(asked["save_at"], folder / f"{name}.ckpt")]
     callbacks += [Die()] if asked["die"] == rank else []
+    callbacks += [AskToEnd()] if asked["ask_to_end"] else []
     callbacks += [Grow()] if options.pop("grow", False) else []
     callbacks += [EarlyStopping("train_loss", patience=0, min_delta=0.05)] if options.pop("stop", False) else []
     written = Written()
@@ -117,7 +129,7 @@ def run(name: str, folder: Path, devices: int = 1, strategy: str = "auto", **set
         check_val_every_n_epoch=2, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
     ours = not isinstance(data, DataLoader)
-    validation = None if ours else _validation(module, devices)
+    validation = None if ours else _validation(module)
     trainer.fit(module, data, validation, ckpt_path=asked["ckpt_path"])
     if asked["save_at"] is None:
         trainer.save_checkpoint(folder / f"{name}.ckpt")
@@ -136,7 +148,7 @@ def run(name: str, folder: Path, devices: int = 1, strategy: str = "auto", **set
     }  # fmt: skip
 
 
-def _validation(module: Any, devices: int) -> DataLoader[Any] | None:
+def _validation(module: Any) -> DataLoader[Any] | None:
     """As many samples for each of two, three or four processes; none for targets of another kind."""
     return (
         None

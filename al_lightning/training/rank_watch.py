@@ -32,8 +32,9 @@ class RankWatch(Callback):
     """Every process of a run leaves signs of life with the process group's store and looks at those of the others.
 
     Where a process dies, gloo raises an error with an address in it, and NCCL waits for minutes. With this callback the
-    others name the dead rank on stderr and end within 30 s. A process that received SIGTERM while it waits for one that
-    has ended by it ends too. Modules of this package bring it along; it does nothing for a single process.
+    others name the dead rank on stderr and end within 30 s. A process that has received SIGTERM and does not end in
+    order within 10 s, because it waits for others, is ended too. Modules of this package bring it along; it does
+    nothing for a single process.
     """
 
     def __init__(self) -> None:

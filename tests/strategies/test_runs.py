@@ -14,9 +14,11 @@ from conftest import loader
 from launching import differences, launch, trained
 from lightning.pytorch.callbacks import OnExceptionCheckpoint, StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from networks import al_module, bp_module
 
 from al_lightning.strategies import PipelineStrategy
+from al_lightning.strategies.adjust import AdjustedTrainer
 from al_lightning.strategies.refuse import check_processes, check_run
 
 HYBRID = ["contrast", "cnn contrast"]
@@ -51,6 +53,28 @@ def test_a_stage_that_dies_ends_the_others_by_name(tmp_path: Path) -> None:
     assert done.returncode != 0
     named = (f"ends, because rank {rank}", f"[rank: {rank}] Child process with PID")
     assert any(message in done.stderr for message in named)
+
+
+@pytest.mark.parametrize("strategy", ["al_pipeline", "ddp"])
+def test_a_run_that_is_asked_to_end_in_validation_ends(
+    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AL_LIGHTNING_HANG", "120")  # whoever waits for ever says where
+    done = launch(tmp_path / "end", 2, strategy, {"mse": {"ask_to_end": True}})
+    assert "Received SIGTERM: 15" in done.stderr
+    assert "Timeout" not in done.stderr
+    assert not list((tmp_path / "end").glob("rank*.pt"))  # training did not go on
+
+
+def test_a_stage_that_was_asked_to_end_begins_no_batch() -> None:
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    adjusted = AdjustedTrainer(trainer, lambda: False)
+    begin = trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor
+    begin()
+    trainer._signal_connector.received_sigterm = True
+    with pytest.raises(SIGTERMException):
+        begin()
+    adjusted.restore()
 
 
 def test_processes_with_other_data_say_so(tmp_path: Path) -> None:
