@@ -32,11 +32,14 @@ def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test works in a folder of its own and from a known seed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # where it is not set, Lightning's launchers take all cores from then on
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 beside a newer torch
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         yield
+    if torch.distributed.is_initialized():  # a strategy of several processes leaves its group open
+        torch.distributed.destroy_process_group()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,6 @@ from al_lightning.strategies.adjust import AdjustedTrainer
 from al_lightning.strategies.refuse import check_processes, check_run
 
 HYBRID = ["contrast", "cnn contrast"]
-
-
-@pytest.fixture(autouse=True)
-def no_group_left() -> Iterator[None]:
-    """Lightning leaves the process group of a strategy open until the process ends; other tests want none."""
-    yield
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def test_pipelines_of_two_replicas_are_data_parallelism_of_two(tmp_path: Path) -> None:
