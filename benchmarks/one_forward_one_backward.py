@@ -42,6 +42,8 @@ class OneForwardOneBackward:
         self.costs: list[float] = []
         #: Numbers of the blocks of each stage, from 1.
         self.stages: list[list[int]] = []
+        #: Bytes that each block hands on, of a whole batch.
+        self.sizes: list[float] = []
 
     def step(self, x: Tensor, y: Tensor) -> None:
         """Learn a batch, all of whose micro-batches have the same size."""
@@ -87,6 +89,7 @@ class OneForwardOneBackward:
             block.zero_grad()
             self.costs.append(min(times))
             entering.append(out.detach())
+            self.sizes.append(float(out.nbytes * self._microbatches))
         return [state.requires_grad_(number > 0) for number, state in enumerate(entering)]
 
     def _now(self) -> float:

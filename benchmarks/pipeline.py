@@ -69,6 +69,8 @@ class Row:
         optimizer_bytes: of optimizer states.
         costs: milliseconds of each layer, median over rounds.
         stages: numbers of the layers of each stage, from 1, in the last round.
+        sizes: bytes that each layer or block hands on.
+        parameter_bytes: of the module in training.
         timeline: of the last round, for each process its batches' start and end; seconds.
     """
 
@@ -82,6 +84,8 @@ class Row:
     optimizer_bytes: list[int]
     costs: list[float]
     stages: list[list[int]]
+    sizes: list[float]
+    parameter_bytes: int
     timeline: list[list[tuple[float, float]]]
 
 
@@ -161,7 +165,7 @@ def summarise(case: Case, rounds: list[list[Clock]], alone: list[list[Clock]], b
     return Row(
         case, statistics.median(rates), ratio, rates, most, None if most is None else ratio / most,
         [max(of_a_process) or None for of_a_process in sizes], [clock.optimizer_bytes for clock in last], costs,
-        last[0].stages, counted if case.way.spread == "pipeline" else [],
+        last[0].stages, last[0].sizes, last[0].parameter_bytes, counted if case.way.spread == "pipeline" else [],
     )  # fmt: skip
 
 

@@ -9,9 +9,11 @@ import functools
 import json
 import logging
 import os
+import statistics
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,13 @@ import lightning.pytorch as pl
 import torch
 from one_forward_one_backward import OneForwardOneBackward
 from step import TEXT, images
+from torch import Tensor, nn
 
 import al_lightning as al
 from al_lightning.data import SST2
 from al_lightning.modules.base import SupervisedModule
 from al_lightning.strategies import PipelineStrategy
+from al_lightning.strategies.link import take_apart
 
 #: Where Linux says how much memory this process has.
 STATUS = Path("/proc/self/status")
@@ -86,6 +90,8 @@ class Clock:
         optimizer_bytes: of the optimizers' states.
         costs: seconds of each layer, as the pipeline measured them.
         stages: numbers of the layers of each stage, from 1.
+        sizes: bytes that each layer hands on, (s, t) of a batch on average; where one process has all layers.
+        parameter_bytes: of the module in training.
     """
 
     starts: list[float]
@@ -94,6 +100,35 @@ class Clock:
     optimizer_bytes: int
     costs: list[float]
     stages: list[list[int]]
+    sizes: list[float]
+    parameter_bytes: int
+
+
+class Sizes:
+    """Counts what the layers of a module hand on.
+
+    Args:
+        layers: of an AL module.
+    """
+
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
+        self._bytes = [self._counted(layer) for layer in layers]
+
+    def _counted(self, layer: nn.Module) -> list[int]:
+        seen: list[int] = []
+
+        def count(_: nn.Module, __: Any, out: Any) -> None:
+            memory: list[Tensor] = []
+            for state in out[:2]:
+                take_apart(state, memory)
+            seen.append(sum(tensor.nbytes for tensor in memory))
+
+        layer.register_forward_hook(count)
+        return seen
+
+    def means(self) -> list[float]:
+        """Bytes of each layer, on average over batches."""
+        return [statistics.mean(seen) for seen in self._bytes if seen]
 
 
 class Times(pl.Callback):
@@ -159,6 +194,7 @@ def train(work: Assignment) -> Clock:
         callbacks=[times], logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,
     )  # fmt: skip
+    sizes = Sizes(module.layers if isinstance(module, al.ALModule) and way.processes == 1 else [])
     before = memory("VmRSS")
     trainer.fit(module, data)
     states = [
@@ -167,7 +203,8 @@ def train(work: Assignment) -> Clock:
     staged = strategy if isinstance(strategy, PipelineStrategy) and strategy.split is not None else None
     return Clock(
         times.starts, times.ends, peak(before), sum(tensor.nbytes for tensor in states),
-        staged.costs if staged else [], staged.split.named() if staged and staged.split else [],
+        staged.costs if staged else [], staged.split.named() if staged and staged.split else [], sizes.means(),
+        parameter_bytes(module),
     )  # fmt: skip
 
 
@@ -187,7 +224,14 @@ def train_one_forward_one_backward(work: Assignment) -> Clock:
         ends.append(now())
     states = pipeline.optimizer.state.values()
     kept = sum(tensor.nbytes for state in states for tensor in state.values())
-    return Clock(starts, ends, peak(before), kept, pipeline.costs, pipeline.stages)
+    return Clock(
+        starts, ends, peak(before), kept, pipeline.costs, pipeline.stages, pipeline.sizes, parameter_bytes(rival)
+    )
+
+
+def parameter_bytes(module: nn.Module) -> int:
+    """Bytes of all parameters."""
+    return sum(parameter.nbytes for parameter in module.parameters())
 
 
 def peak(before: int | None) -> int | None:
