@@ -71,6 +71,7 @@ class Row:
         stages: numbers of the layers of each stage, from 1, in the last round.
         sizes: bytes that each layer or block hands on.
         parameter_bytes: of the module in training.
+        pace: how long each counted batch of the last round took, over their mean.
         timeline: of the last round, for each process its batches' start and end; seconds.
     """
 
@@ -86,6 +87,7 @@ class Row:
     stages: list[list[int]]
     sizes: list[float]
     parameter_bytes: int
+    pace: list[float]
     timeline: list[list[tuple[float, float]]]
 
 
@@ -161,11 +163,13 @@ def summarise(case: Case, rounds: list[list[Clock]], alone: list[list[Clock]], b
         most = statistics.median(limit(costs, clocks[0].stages) for clocks in rounds)
         most *= case.way.processes / case.way.stages
     sizes = zip(*([clock.peak_bytes or 0 for clock in clocks] for clocks in rounds))
+    took = [end - start for start, end in zip(last[-1].starts, last[-1].ends)][WARM_UP:]
+    pace = [seconds / statistics.mean(took) for seconds in took]
     counted = [list(zip(clock.starts, clock.ends))[WARM_UP : WARM_UP + 12] for clock in last]
     return Row(
         case, statistics.median(rates), ratio, rates, most, None if most is None else ratio / most,
         [max(of_a_process) or None for of_a_process in sizes], [clock.optimizer_bytes for clock in last], costs,
-        last[0].stages, last[0].sizes, last[0].parameter_bytes, counted if case.way.spread == "pipeline" else [],
+        last[0].stages, last[0].sizes, last[0].parameter_bytes, pace, counted if case.way.spread == "pipeline" else [],
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from simulation import Link, data_parallel_seconds, microbatch_seconds, pipeline_seconds
-from step import save
+from step import TEXT, save
 
 from al_lightning.experiments.environment import environment
 from al_lightning.strategies.split import balance
@@ -39,6 +39,7 @@ class Network:
         layers: seconds of each AL layer.
         payloads: (s, t) behind each AL layer.
         overhead: of a step on one process that belongs to no layer.
+        pace: how many times as long as usual each batch takes.
         step: of the BP sibling on one device.
         blocks: forward and backward of each block of the BP sibling; empty if it was not cut.
         activations: behind each block.
@@ -51,6 +52,7 @@ class Network:
     layers: list[float]
     payloads: list[float]
     overhead: float
+    pace: list[float]
     step: float
     blocks: list[float]
     activations: list[float]
@@ -94,7 +96,7 @@ def predict(network: Network, devices: int, link: Link, in_flight: int, log_ever
     parts = min(MICROBATCHES * devices, size)
     bound = microbatch_seconds(network.blocks, network.activations, link, parts, devices) if cut else None
     return Row(
-        network.name, devices, size / pipeline_seconds(work, sizes, link, in_flight, log_every),
+        network.name, devices, size / pipeline_seconds(work, sizes, link, in_flight, log_every, pace=network.pace),
         network.measured.get(devices), None if bound is None else size / bound,
         size / data_parallel_seconds(network.step, network.parameters, link, devices),
         size / (sum(network.layers) + network.overhead), max(sizes, default=0.0) / 1e6,
@@ -104,7 +106,8 @@ def predict(network: Network, devices: int, link: Link, in_flight: int, log_ever
 def networks(document: dict[str, Any]) -> list[Network]:
     """What ``pipeline.py`` measured, one for each network and its cuts; pipelines without replicas only.
 
-    Layers are timed on one batch. Where they take longer than a whole step does on average, the step counts.
+    Batches of text differ in length: how long each took on one process is how long it takes in every stage. Layers are
+    timed on one batch. Where they take longer than a whole step does on average, the step counts.
     """
     size, threads = document["environment"]["batch_size"], document["environment"]["threads"]
 
@@ -130,6 +133,7 @@ def networks(document: dict[str, Any]) -> list[Network]:
                 [cost * min(1, step / sum(layers)) for cost in layers],
                 alone["sizes"],
                 max(0.0, step - sum(layers)),
+                alone["pace"] if network in TEXT else [1.0],
                 size / rival["samples_per_second"],
                 [cost / 1000 * parts for cost in cut[0]["costs"]] if cut else [],
                 cut[0]["sizes"] if cut else [],

@@ -31,15 +31,21 @@ class Link(NamedTuple):
 
 
 def pipeline_seconds(
-    work: Sequence[float], sizes: Sequence[float], link: Link, in_flight: int, log_every: int, batches: int = 500
+    work: Sequence[float],
+    sizes: Sequence[float],
+    link: Link,
+    in_flight: int,
+    log_every: int,
+    batches: int = 500,
+    pace: Sequence[float] = (1.0,),
 ) -> float:
     r"""Seconds a step of a pipeline of AL stages, the first ones that fill it included.
 
     Stage k begins batch n when it has ended batch n - 1 and batch n has arrived:
     :math:`b_{k,n} = \max(e_{k,n-1}, a_{k,n})`. It ends when it has worked and, since at most ``in_flight`` - 1 batches
-    wait to be received, batch n - ``in_flight`` + 1 is there: :math:`e_{k,n} = \max(b_{k,n} + w_k,
-    a_{k+1,n-F+1})`. A link carries one batch at a time, and one only is received in advance:
-    :math:`a_{k+1,n} = \max(e_{k,n}, a_{k+1,n-1}, b_{k+1,n-1}) + \mathrm{link}(s_k)`. Where losses are gathered all
+    wait to be received, batch n - ``in_flight`` + 1 is there: :math:`e_{k,n} = \max(b_{k,n} + p_n w_k,
+    a_{k+1,n-F+1})`. One batch only is received in advance, so that a link carries one at a time:
+    :math:`a_{k+1,n} = \max(e_{k,n}, b_{k+1,n-1}) + \mathrm{link}(s_k)`. Where losses are gathered all
     stages wait for the last.
 
     Args:
@@ -49,6 +55,7 @@ def pipeline_seconds(
         in_flight: the strategy's.
         log_every: steps between two gatherings of losses.
         batches: how many.
+        pace: how many times as long as usual each batch takes in every stage, as longer texts do; taken in turn.
     """
     stages, room = len(work), in_flight - 1
     begun = [[0.0] * batches for _ in work]
@@ -59,10 +66,10 @@ def pipeline_seconds(
         for k in range(stages):
             previous = max(ended[k][n - 1], waited) if n else 0.0
             if k:
-                on_the_way = max(ended[k - 1][n], arrived[k][n - 1], begun[k][n - 1]) if n else ended[k - 1][n]
+                on_the_way = max(ended[k - 1][n], begun[k][n - 1]) if n else ended[k - 1][n]
                 arrived[k][n] = on_the_way + link.seconds(sizes[k - 1])
             begun[k][n] = max(previous, arrived[k][n])
-            ended[k][n] = begun[k][n] + work[k]
+            ended[k][n] = begun[k][n] + work[k] * pace[n % len(pace)]
             if k + 1 < stages and n >= room:  # room is made by the next stage, whose batch n - room is known
                 ended[k][n] = max(ended[k][n], arrived[k + 1][n - room])
         if (n + 1) % log_every == 0:

@@ -80,7 +80,7 @@ def test_batches_that_cannot_be_shared_out_are_refused(
 # ------------------------------------------------------------------ the simulation
 
 
-def played(work: list[int], travel: list[int], in_flight: int, log_every: int, batches: int) -> int:
+def played(work: list[int], travel: list[int], in_flight: int, log_every: int, batches: int, pace: list[int]) -> int:
     """Ticks until the last stage has ended, by processes that look around at every tick.
 
     A stage has a place for one batch that arrived in advance, and the stage before it may have others that wait to be
@@ -112,7 +112,8 @@ def played(work: list[int], travel: list[int], in_flight: int, log_every: int, b
             drained = following[k] % log_every or all(number >= following[k] for number in ended)
             there = k == 0 or place[k] == following[k]
             if doing[k] is None and following[k] < batches and there and drained:
-                place[k], doing[k], changed = None, (following[k], work[k]), True
+                place[k], changed = None, True
+                doing[k] = (following[k], work[k] * pace[following[k] % len(pace)])
                 following[k] += 1
         return changed
 
@@ -130,12 +131,13 @@ def played(work: list[int], travel: list[int], in_flight: int, log_every: int, b
 @pytest.mark.parametrize("travel", [1, 7])
 @pytest.mark.parametrize("in_flight", [2, 4])
 @pytest.mark.parametrize("log_every", [10, 1000])
+@pytest.mark.parametrize("pace", [[1], [1, 1, 4, 1, 2, 1, 1, 7]])
 def test_the_simulation_is_what_processes_would_do(
-    simulation: ModuleType, work: list[int], travel: int, in_flight: int, log_every: int
+    simulation: ModuleType, work: list[int], travel: int, in_flight: int, log_every: int, pace: list[int]
 ) -> None:
-    expected = played(work, [travel + k for k in range(len(work) - 1)], in_flight, log_every, 40)
+    expected = played(work, [travel + k for k in range(len(work) - 1)], in_flight, log_every, 40, pace)
     link = simulation.Link(bandwidth=1.0, latency=float(travel))
-    seconds = simulation.pipeline_seconds(work, list(range(len(work) - 1)), link, in_flight, log_every, 40)
+    seconds = simulation.pipeline_seconds(work, list(range(len(work) - 1)), link, in_flight, log_every, 40, pace)
     assert 40 * seconds == pytest.approx(expected)
 
 
@@ -161,7 +163,7 @@ def test_the_bounds_are_the_published_formulas(simulation: ModuleType) -> None:
 
 def test_deeper_networks_keep_their_layers(predict: ModuleType) -> None:
     network = predict.Network(
-        "N", 8, [1.0, 2.0], [10.0, 20.0], 0.5, 3.0, [1.0, 1.5, 0.1], [10.0, 20.0, 1.0], 100.0, {2: 4.0}
+        "N", 8, [1.0, 2.0], [10.0, 20.0], 0.5, [1.0], 3.0, [1.0, 1.5, 0.1], [10.0, 20.0, 1.0], 100.0, {2: 4.0}
     )
     deep = network.deeper(3)
     assert deep.layers == [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
