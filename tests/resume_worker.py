@@ -1,4 +1,7 @@
-"""Trains in one or two processes; run as ``python resume_worker.py NETWORK FOLDER`` for two. For test_resume.py."""
+"""Trains in one or two processes; for two run as ``python resume_worker.py NETWORK FOLDER STRATEGY``.
+
+For ``test_resume.py`` and ``strategies/test_signals.py``.
+"""
 
 from __future__ import annotations
 
@@ -55,16 +58,19 @@ def lstm_bp() -> tuple[al.BPModule, SST2]:
 
 
 class _Mark(pl.Callback):
-    """Shows from outside that training has begun: what came before is the start of a process."""
+    """Shows from outside that training has begun, and which process has which rank."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def on_train_start(self, *args: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        part = self.folder / f"rank{trainer.global_rank}.part"
+        part.write_text(str(os.getpid()))
+        part.rename(part.with_suffix(".pid"))
         (self.folder / "begun").touch()
 
 
-def train(make: Make, folder: Path, devices: int = 1) -> None:
+def train(make: Make, folder: Path, devices: int = 1, strategy: str = "auto") -> None:
     """Go on from ``folder/last.ckpt`` if it is there, and write what this process ends with."""
     os.environ["PL_GLOBAL_SEED"] = "7"
     torch.manual_seed(0)
@@ -75,7 +81,7 @@ def train(make: Make, folder: Path, devices: int = 1) -> None:
         _Mark(folder),
     ]
     trainer = pl.Trainer(
-        accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", max_epochs=4,
+        accelerator="cpu", devices=devices, strategy=strategy, max_epochs=4,
         callbacks=callbacks, logger=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0,
     )  # fmt: skip
@@ -89,12 +95,13 @@ def train(make: Make, folder: Path, devices: int = 1) -> None:
     (folder / f"{name}.part").rename(folder / f"{name}.pt")
 
 
-def train_tiny(make: Make, folder: Path, devices: int = 1) -> None:
+def train_tiny(make: Make, folder: Path, devices: int = 1, strategy: str = "auto") -> None:
     """The same on small sets, in a process that no fixture has prepared."""
     torch.set_num_threads(1)
     make_sets_tiny(pytest.MonkeyPatch())
-    train(make, folder, devices)
+    train(make, folder, devices, strategy)
 
 
 if __name__ == "__main__":
-    train_tiny({"resnet": resnet, "lstm": lstm, "lstm_bp": lstm_bp}[sys.argv[1]], Path(sys.argv[2]), devices=2)
+    network = {"resnet": resnet, "lstm": lstm, "lstm_bp": lstm_bp}[sys.argv[1]]
+    train_tiny(network, Path(sys.argv[2]), devices=2, strategy=sys.argv[3])

@@ -55,7 +55,7 @@ def two_processes(make: Make, folder: Path, kill_after: float | None) -> int:
     """The same by Lightning's launcher; whichever is alive is killed."""
     outside = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "PL_GLOBAL_SEED")}
     process = subprocess.Popen(
-        [sys.executable, str(WORKER), make.__name__, str(folder)],
+        [sys.executable, str(WORKER), make.__name__, str(folder), "ddp"],
         env={**outside, "OMP_NUM_THREADS": "1"}, start_new_session=True, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     if kill_after is not None:
