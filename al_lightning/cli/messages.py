@@ -20,8 +20,12 @@ def sentence(error: BaseException) -> str:
     """The message of the innermost exception that says what was expected, else the outermost one's.
 
     Building classes from arguments wraps their errors into reports about types; the reason is inside. A sentence that
-    repeats the reason behind the file that it stands in is kept whole.
+    repeats the reason behind the file that it stands in is kept whole. Where an argument may be one of several types, a
+    report lists what each type said; the reason is what the class that was named said.
     """
+    refused = _refused_by_class(str(error))
+    if refused is not None:
+        return refused
     found, current = str(error), error.__cause__ or error.__context__
     while current is not None:
         inner = str(current)
@@ -30,6 +34,19 @@ def sentence(error: BaseException) -> str:
             found = inner
         current = current.__cause__ or current.__context__
     return found
+
+
+def _refused_by_class(report: str) -> str | None:
+    """What a class said to its arguments, out of a report on all types that a value might have had."""
+    named = re.search(r"class_path='[\w.]*?(\w+)'", report)
+    if "Union subtypes" not in report or named is None:
+        return None
+    listed = re.findall(r"^  - (.+)$", report, re.M)
+    reasons = [said for said in listed if not re.match(r"Not a valid subclass|Expected an? [^`]*$", said)]
+    if not reasons:
+        return None
+    said = str(reasons[-1])
+    return said if said.startswith("Expected ") else f"Expected arguments that {named.group(1)} accepts, but: {said}."
 
 
 def explain(report: str) -> str:

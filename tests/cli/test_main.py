@@ -18,6 +18,7 @@ from PIL import Image
 import al_lightning as al
 from al_lightning.cli.lightning_cli import CLI
 from al_lightning.cli.main import console, main
+from al_lightning.cli.messages import sentence
 
 SMALL = ["--data", "Digits", "--data.train_samples", "200", "--trainer.accelerator", "cpu"]
 AL = [
@@ -273,6 +274,26 @@ def test_parser_reports_become_sentences(
     said = refused(capsys, "fit", *AL, *SMALL, *arguments)
     assert re.search(message, said), said
     assert "Union" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--trainer.strategy=al_lightning.strategies.PipelineStrategy", "--trainer.strategy.in_flight=1"],
+            "Expected `in_flight` to be at least 2, but got 1.",
+        ),
+        (
+            ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=a", "--trainer.callbacks.mode=mid"],
+            "Expected arguments that EarlyStopping accepts, but: `mode` can be min, max, got mid.",
+        ),
+    ],
+)
+def test_what_a_class_refuses_is_said_by_it(arguments: list[str], message: str) -> None:
+    """A class that stands where several types may: the report on all of them would bury what it said."""
+    with pytest.raises(ValueError, match="Union") as caught:
+        fit(*arguments)
+    assert sentence(caught.value) == message
 
 
 def test_options_of_the_base_are_checked_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
