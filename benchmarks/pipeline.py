@@ -36,6 +36,7 @@ import torch
 from pipeline_team import Assignment, Clock, Way
 from rich.console import Console
 from rich.table import Table
+from speed_tables import named
 from step import CUTS, TEXT, save
 from timeline import draw
 
@@ -183,21 +184,13 @@ def show(rows: list[Row], batch_size: int) -> Table:
     for row in rows:
         way = row.case.way
         table.add_row(
-            row.case.network, "" if row.case.cuts is None or way.kind == "BP" else str(row.case.cuts), named(way),
-            f"{way.processes} x {way.threads}", f"{row.samples_per_second:.1f}", f"{row.of_alone:.2f}",
+            row.case.network, str(row.case.cuts) if row.case.cuts is not None and way.kind == "AL" else "",
+            named(asdict(way)), f"{way.processes} x {way.threads}", f"{row.samples_per_second:.1f}", f"{row.of_alone:.2f}",
             "" if row.limit is None else f"{row.limit:.2f}", "" if row.efficiency is None else f"{row.efficiency:.2f}",
             " / ".join("?" if size is None else f"{size / 1e6:.0f}" for size in row.peak_bytes),
             " / ".join(f"{size / 1e6:.1f}" for size in row.optimizer_bytes),
         )  # fmt: skip
     return table
-
-
-def named(way: Way) -> str:
-    """A way in words."""
-    replicas = way.processes // way.stages
-    hybrid = f", {replicas} replicas" if way.spread == "pipeline" and replicas > 1 else ""
-    parts = f", {way.microbatches} micro-batches" if way.microbatches else ""
-    return " ".join(word for word in (way.kind, way.spread) if word) + hybrid + parts
 
 
 def arguments() -> argparse.Namespace:
@@ -229,7 +222,7 @@ def main() -> None:
         todo = cases(given, network)
         measured: dict[Case, list[list[Clock]]] = {case: [] for case in todo}
         for number, case in itertools.product(range(given.rounds), todo):
-            with console.status(f"round {number + 1}: {network}, {case.cuts}, {named(case.way)} ..."):
+            with console.status(f"round {number + 1}: {network}, {case.cuts}, {named(asdict(case.way))} ..."):
                 measured[case].append(run(case, given))
         for case in todo:
             cut = case.cuts if case.way.kind == "AL" else todo[0].cuts

@@ -13,9 +13,12 @@ import argparse
 import json
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from markdown_table import grid
+from speed_tables import pipelines, predictions, steps, throughput
 
 from al_lightning.experiments.reproduce import config_hash
 from al_lightning.experiments.table import WAYS, mean_sd
@@ -23,16 +26,6 @@ from al_lightning.experiments.table import WAYS, mean_sd
 FOLDER = Path(__file__).parent / "results"
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 Document = dict[str, Any]
-
-
-def line(cells: Iterable[str]) -> str:
-    """A line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
-
-
-def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
-    return [line(columns), line("---" for _ in columns), *map(line, rows)]
 
 
 def about(name: str, document: Document) -> str:
@@ -128,44 +121,11 @@ def search(document: Document) -> list[str]:
     return grid(columns, [row for _, row in sorted(rows, key=lambda pair: -pair[0])])
 
 
-def steps(document: Document) -> list[str]:
-    """Step times and bytes kept for backward, as ratios to BP; where they were paired, to AL by the MSE too."""
-    rows = []
-    for row in document["rows"]:
-        if "way" in row:
-            rows.append([row["network"], row["bridge"], row["cuts"], row["way"], f"{row['ms']:.1f}",
-                         f"{row['time_ratio']:.2f}", f"{row['to_mse']:.3f}" if "to_mse" in row else "",
-                         f"{row['bytes_ratio']:.2f}"])  # fmt: skip
-        elif "al_ms" in row:
-            rows.append([row["network"], row["bridge"], row["cuts"], "AL, mse", f"{row['al_ms']:.1f}",
-                         f"{row['time_ratio']:.2f}", "", f"{row['bytes_ratio']:.2f}"])  # fmt: skip
-    columns = [
-        "network",
-        "bridge",
-        "cuts",
-        "trained by",
-        "ms a step",
-        "time / BP",
-        "step by step / AL, mse",
-        "kept / BP",
-    ]
-    return grid(columns, rows)
-
-
-def throughput(document: Document) -> list[str]:
-    """Samples a second."""
-    rows = [
-        [*(str(value) for value in row["setting"].values()), str(row["processes"]), f"{row['samples_per_second']:.1f}"]
-        for row in document["rows"]
-    ]
-    return grid([*document["rows"][0]["setting"], "processes", "samples a second"], rows)
-
-
 def sections(documents: dict[str, Document]) -> list[tuple[str, list[str]]]:
     """Headings and the lines below them."""
     kinds: dict[str, list[str]] = {name: [] for name in (
         "Accuracy", "Searches (validation accuracy; test data were not read)", "Step time and memory", "Throughput",
-        "Other measurements")}  # fmt: skip
+        "Pipelines", "Pipelines on more devices, predicted", "Other measurements")}  # fmt: skip
     titles = list(kinds)
     for name, document in documents.items():
         rows = document.get("rows") or [{}]
@@ -175,10 +135,14 @@ def sections(documents: dict[str, Document]) -> list[tuple[str, list[str]]]:
             title, table = titles[1], search(document)
         elif {"way", "al_ms"} & rows[0].keys():
             title, table = titles[2], steps(document)
-        elif "samples_per_second" in rows[0]:
+        elif "setting" in rows[0]:
             title, table = titles[3], throughput(document)
+        elif "case" in rows[0]:
+            title, table = titles[4], pipelines(document)
+        elif "data_parallel" in rows[0]:
+            title, table = titles[5], predictions(document)
         else:
-            title, table = titles[4], []
+            title, table = titles[6], []
         heading = [f"### {document['title']}", ""] if document.get("title") else []
         note = ["", str(document["note"]).strip()] if document.get("note") and title != titles[3] else []
         kinds[title] += [*heading, *table, *([""] if table else []), about(name, document), *note, ""]

@@ -124,6 +124,8 @@ def test_bytes_of_one_reduction(throughput: ModuleType, kind: str, trainer: Call
 
 @pytest.fixture(scope="module")
 def report() -> ModuleType:
+    for name in ("markdown_table", "speed_tables"):
+        script(name)  # imported by the next one
     return script("report")
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 from collections import deque
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +16,15 @@ from scripts import FOLDER, script
 
 @pytest.fixture(scope="module")
 def pipeline() -> ModuleType:
-    for name in ("saved_bytes", "step", "one_forward_one_backward", "pipeline_team", "timeline"):
+    for name in (
+        "saved_bytes",
+        "step",
+        "one_forward_one_backward",
+        "pipeline_team",
+        "timeline",
+        "markdown_table",
+        "speed_tables",
+    ):
         script(name)  # imported by the last one
     return script("pipeline")
 
@@ -61,11 +70,11 @@ def test_a_pipeline_is_as_fast_as_what_comes_out(pipeline: ModuleType) -> None:
 
 
 def test_every_way_is_measured_once(pipeline: ModuleType) -> None:
-    said = [pipeline.named(way) for way in pipeline.ways("CNN", 4, 1, [4])]
+    said = [pipeline.named(asdict(way)) for way in pipeline.ways("CNN", 4, 1, [4])]
     assert said == [
         "AL", "AL", "BP", "BP", "AL pipeline", "AL ddp", "BP ddp", "AL pipeline, 2 replicas", "BP 1f1b, 4 micro-batches",
     ]  # fmt: skip
-    assert all("1f1b" not in pipeline.named(way) for way in pipeline.ways("LSTM", 2, 1, [4]))  # lengths vary
+    assert all("1f1b" not in pipeline.named(asdict(way)) for way in pipeline.ways("LSTM", 2, 1, [4]))  # lengths vary
 
 
 def test_batches_that_cannot_be_shared_out_are_refused(
