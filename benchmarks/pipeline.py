@@ -185,7 +185,8 @@ def show(rows: list[Row], batch_size: int) -> Table:
         way = row.case.way
         table.add_row(
             row.case.network, str(row.case.cuts) if row.case.cuts is not None and way.kind == "AL" else "",
-            named(asdict(way)), f"{way.processes} x {way.threads}", f"{row.samples_per_second:.1f}", f"{row.of_alone:.2f}",
+            named(asdict(way)), f"{way.processes} x {way.threads}", f"{row.samples_per_second:.1f}",
+            f"{row.of_alone:.2f}",
             "" if row.limit is None else f"{row.limit:.2f}", "" if row.efficiency is None else f"{row.efficiency:.2f}",
             " / ".join("?" if size is None else f"{size / 1e6:.0f}" for size in row.peak_bytes),
             " / ".join(f"{size / 1e6:.1f}" for size in row.optimizer_bytes),
