@@ -230,11 +230,8 @@ def main() -> None:
             alone = measured[Case(network, cut, Way("AL", "", 1, given.threads))]
             rows.append(summarise(case, measured[case], alone, given.batch_size))
         console.print(show([row for row in rows if row.case.network == network], given.batch_size))
-    about = {
-        **environment(),
-        "threads": given.threads,
-        "torch backend": "nccl" if torch.cuda.is_available() else "gloo",
-    }
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    about = {**environment(), "threads": given.threads, "batch_size": given.batch_size, "backend": backend}
     console.print(", ".join(f"{key} {value}" for key, value in about.items() if value is not None))
     save(given.output, about, rows)
     staged = [row for row in rows if row.timeline]

@@ -66,7 +66,7 @@ class Network:
             return [value for value in values for _ in range(times)]
 
         return replace(
-            self, name=f"{self.name}, {times} times as deep", layers=each(self.layers), payloads=each(self.payloads),
+            self, name=f"{self.name}, {times} x", layers=each(self.layers), payloads=each(self.payloads),
             step=self.step * times, blocks=[*each(self.blocks[:-1]), *self.blocks[-1:]],
             activations=each(self.activations), parameters=self.parameters * times, measured={},
         )  # fmt: skip

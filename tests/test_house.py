@@ -21,7 +21,7 @@ FLOORS = [
     {"training", "checkpoints"},
     {"callbacks", "data"},
     {"modules", "strategies"},
-    {"experiments"},
+    {"experiments", "inspection"},
     {"cli"},
     {"__main__"},
 ]

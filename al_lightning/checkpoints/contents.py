@@ -23,6 +23,8 @@ MapLocation: TypeAlias = (
 )
 #: Where Lightning keeps what a user's ``save_hyperparameters()`` collected.
 _HYPERPARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
+#: Ends of the names of buffers that earlier versions had not: a module keeps its own where a checkpoint lacks them.
+_ADDED = ("exits.thresholds", "exits.promise")
 Module = TypeVar("Module", bound=nn.Module)
 Data = TypeVar("Data", bound=Recorded)
 
@@ -141,7 +143,7 @@ def check_checkpoint(module: nn.Module, checkpoint: dict[str, Any], strict: bool
 
     Args:
         module: what the weights shall go into.
-        checkpoint: as :func:`read_checkpoint` returns it.
+        checkpoint: as :func:`read_checkpoint` returns it; buffers that its version had not are added to it.
         strict: whether weights that only one of the two has are an error.
 
     Raises:
@@ -149,6 +151,7 @@ def check_checkpoint(module: nn.Module, checkpoint: dict[str, Any], strict: bool
     """
     entry = checkpoint.get("al_lightning", {})
     ours, theirs = module.state_dict(), checkpoint["state_dict"]
+    theirs.update({n: value.clone() for n, value in ours.items() if n.endswith(_ADDED) and n not in theirs})
     different = sorted(ours.keys() ^ theirs.keys()) if strict else []
     different = different or [
         f"{name} {tuple(theirs[name].shape)} instead of {tuple(value.shape)}"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from al_lightning._version import __version__
-from al_lightning.cli import reproduce, trainer_commands
+from al_lightning.cli import inspect, reproduce, trainer_commands
 from al_lightning.cli.messages import sentence
 
 
@@ -28,6 +28,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command("evaluate on the validation split", functools.partial(trainer_commands.run, "validate")),
     "test": Command("evaluate on the test split", functools.partial(trainer_commands.run, "test")),
     "predict": Command("write predictions to a csv file", functools.partial(trainer_commands.run, "predict")),
+    "inspect": Command("show what each layer does; choose thresholds for early exits", inspect.main),
     "reproduce": Command("train all runs of an experiment and print its table", reproduce.main),
 }
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from al_lightning.modules.base import Batch
 from al_lightning.modules.layered import LayeredModule
+from al_lightning.modules.options import ExitConfidence
 from al_lightning.nn.association import ClassCodes, samples
 from al_lightning.nn.layer import ALLayer
 from al_lightning.nn.path import Readout
@@ -61,6 +62,9 @@ class ALModule(LayeredModule):
         path_length: k of ``forward``, ``val_acc`` and ``test_acc``; ``active_depth`` if None; in no checkpoint.
         readout: how they read the path out: by its ``"decoder"`` (Algorithm 3), by the ``"codes"`` of all classes, or
             by the ``"mean"`` probability that the codes of all paths up to it give. May be changed at any time.
+        confidence: above which ``predict`` lets a sample leave at an earlier path: a probability in [0, 1], or
+            ``"calibrated"`` for the thresholds that ``al-lightning inspect --calibrate`` chose; None: no early exits.
+            In no checkpoint.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -85,6 +89,7 @@ class ALModule(LayeredModule):
         active_depth: int | None = None,
         path_length: int | None = None,
         readout: Readout = "decoder",
+        confidence: ExitConfidence | None = None,
     ) -> None:
         super().__init__(
             LayerStack(layers, active_depth),
@@ -96,6 +101,7 @@ class ALModule(LayeredModule):
             accumulate_grad_batches=accumulate_grad_batches,
             path_length=path_length,
             readout=readout,
+            confidence=confidence,
             associated_layers=check_associated(associated_layers, len(layers), isolated),
         )
         self.layer_lr = check_rates(layer_lr, len(layers))

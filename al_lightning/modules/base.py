@@ -43,7 +43,9 @@ class SupervisedModule(RunModule):
         ValueError: if an argument is out of its range.
     """
 
-    unrecorded_arguments: ClassVar[frozenset[str]] = frozenset({"path_length", "compile_layers", "compile_net"})
+    unrecorded_arguments: ClassVar[frozenset[str]] = frozenset(
+        {"path_length", "confidence", "compile_layers", "compile_net"}
+    )
     run_time_arguments: ClassVar[frozenset[str]] = unrecorded_arguments | {"readout"}
 
     def __init__(
@@ -149,7 +151,11 @@ class SupervisedModule(RunModule):
         # A NamedTuple is one input, but not for a network that reads tensors or tokens.
         known = self.input_check is not None and not isinstance(batch, Tokens)
         labelled = isinstance(batch, (tuple, list)) if known else type(batch) in (tuple, list)
-        return self.predictions(self(batch[0] if labelled else batch))
+        return self.answer(batch[0] if labelled else batch)
+
+    def answer(self, x: Any) -> Tensor:
+        """Predictions (B, ...) of inputs."""
+        return self.predictions(self(x))
 
     def remember_scores(self, batch: Batch) -> None:
         """Let the calibration see a validation batch that a ``validation_step`` of one's own did not show it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,8 +10,10 @@ from typing_extensions import Unpack
 
 from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.batches import in_own_dtype
-from al_lightning.modules.options import LearningOptions
+from al_lightning.modules.options import ExitConfidence, LearningOptions, check_confidence
+from al_lightning.modules.readouts import NAMES, readout_names, ways_to_read
 from al_lightning.nn.association import ClassCodes
+from al_lightning.nn.exits import ExitThresholds, exit_early
 from al_lightning.nn.path import (
     READOUTS,
     CodePath,
@@ -21,14 +22,12 @@ from al_lightning.nn.path import (
     Readout,
     all_paths,
     encode_classes,
-    exit_early,
 )
 from al_lightning.nn.stack import LayerStack
+from al_lightning.nn.state import batch_size
 from al_lightning.targets.base import Target
+from al_lightning.training.finite import warn_of_bad_samples
 from al_lightning.training.update import loss_logs
-
-#: What a read-out of path k is called in metrics: ``val_acc_path2``, ``val_acc_codes2``, ``val_acc_mean2``.
-NAMES: dict[Readout, str] = {"decoder": "path", "codes": "codes", "mean": "mean"}
 
 
 class LayeredModule(SupervisedModule):
@@ -39,6 +38,7 @@ class LayeredModule(SupervisedModule):
         target: what is learned.
         path_length: k of ``forward`` and of the main metrics; the active depth if None.
         readout: how they read a path out.
+        confidence: at which samples leave early when they are predicted.
         associated_layers: numbers (from 1) of the layers that have an associated loss.
         learning: see :class:`~al_lightning.modules.options.LearningOptions`; all of them.
 
@@ -55,18 +55,24 @@ class LayeredModule(SupervisedModule):
         *,
         path_length: int | None,
         readout: Readout,
+        confidence: ExitConfidence | None,
         associated_layers: frozenset[int],
         **learning: Unpack[LearningOptions],
     ) -> None:
-        ways = _ways(target, readout)
+        ways = ways_to_read(target, readout)
         contrasts = [number for number, layer in enumerate(layers, 1) if layer.association == "contrast"]
         if contrasts:
             target.association("contrast")  # refuses it where there are no classes
         depth = len(layers)
-        super().__init__(target, readouts=_names(depth, ways), losses=loss_logs(depth, associated_layers), **learning)
+        super().__init__(
+            target, readouts=readout_names(depth, ways), losses=loss_logs(depth, associated_layers), **learning
+        )
         self.layers = layers
         self.path_length = path_length
         self.readout: Readout = readout
+        self.confidence = check_confidence(confidence)
+        #: Thresholds of early exits, if some were chosen by a calibration.
+        self.exits = ExitThresholds(depth)
         self.associated_layers = associated_layers
         self._ways = ways
         self._contrasts = bool(contrasts)
@@ -93,7 +99,7 @@ class LayeredModule(SupervisedModule):
             ValueError: if there is no such path or read-out.
         """
         length, way = self._chosen(path_length, readout)
-        return self.layers.path(length, way, None if way == "decoder" else self._classes())
+        return self.layers.path(length, way, None if way == "decoder" else self._known_classes())
 
     def scoring_network(self) -> LayerStack:
         """All layers."""
@@ -110,7 +116,7 @@ class LayeredModule(SupervisedModule):
 
     def active_readouts(self) -> list[str]:
         """All ways to read every active layer's path."""
-        return _names(self.active_depth, self._ways)
+        return readout_names(self.active_depth, self._ways)
 
     def forward(self, x: Any, path_length: int | None = None, readout: Readout | None = None) -> Tensor:
         """Scores along one path: ``x -> f_1 .. f_k -> b_k``, then ``h_k .. h_1`` or the classes' codes.
@@ -131,33 +137,72 @@ class LayeredModule(SupervisedModule):
 
     def forward_paths(self, x: Any, readout: Readout | None = None) -> list[Tensor]:
         """Scores along all paths, sharing the encoders: a list of L tensors (B, width)."""
-        return [scores for _, scores in all_paths(self.layers.active(), self.read_input(x), self._reader(readout))]
+        return [scores for _, scores in all_paths(self.layers.active(), self.read_input(x), self.reader(readout))]
 
-    def forward_adaptive(self, x: Any, confidence: float, readout: Readout | None = None) -> tuple[Tensor, Tensor]:
+    def forward_adaptive(
+        self, x: Any, confidence: ExitConfidence = "calibrated", readout: Readout | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Let each sample leave at the first path that is sure of it; the rest goes on as a smaller batch.
 
         Args:
             x: the input, (B, ...).
-            confidence: calibrated probability in [0, 1] at which a sample leaves.
-            readout: how the paths are read out; the module's own way if None.
+            confidence: calibrated probability in [0, 1]; a sample leaves where it is surer. 1 is the module's own path
+                for all, 0 the first. ``"calibrated"``: the thresholds that ``al-lightning inspect --calibrate`` chose.
+            readout: how the paths are read out; the module's own way if None, or that of the calibration.
 
         Returns:
             Scores (B, width) and the path length that made them, (B,) int64.
 
         Raises:
-            ValueError: if ``confidence`` is outside [0, 1], or the target kind does not say how sure it is.
+            ValueError: if ``confidence`` is outside [0, 1], nothing was calibrated, or the target kind does not say how
+                sure it is.
             RuntimeError: in training mode, where batch norm would mix the samples that stay.
         """
-        if not 0 <= confidence <= 1:
-            raise ValueError(f"Expected `confidence` to be in [0, 1], but got {confidence}.")
         if self.training:
             raise RuntimeError("Expected the module in evaluation mode for early exits. Call `.eval()` first.")
-        layers, x = self.layers.active(), self.read_input(x)
+        x, (thresholds, way) = self.read_input(x), self._thresholds(confidence, readout)
+        if batch_size(x) == 0:
+            nothing = torch.zeros(0, device=self.device)
+            return nothing.new_zeros(0, self.target.width), nothing.long()
 
         def sure(scores: Tensor, path_length: int) -> Tensor:
-            return self.target.confidence(self.predictions(scores, path_length, readout)) >= confidence
+            return self.target.confidence(self.predictions(scores, path_length, way)) > thresholds[path_length - 1]
 
-        return exit_early(layers, x, sure, self._reader(readout))
+        layers = self.layers.active()[: self.layers.length(self.path_length)]
+        asked = [k for k, threshold in enumerate(thresholds, 1) if threshold < 1]  # nothing is surer than 1
+        scores, lengths = exit_early(layers, x, sure, self.reader(way), asked=asked)
+        warn_of_bad_samples(scores)
+        return scores, lengths
+
+    def answer(self, x: Any) -> Tensor:
+        """Predictions (B, ...); of a module with a ``confidence``, those of the path at which each sample leaves."""
+        if self.confidence is None:
+            return super().answer(x)
+        scores, lengths = self.forward_adaptive(x, self.confidence)
+        _, way = self._thresholds(self.confidence, None)
+        each = [self.predictions(scores, k, way) for k in range(1, self.active_depth + 1)]
+        answers = each[0]
+        for k, own in enumerate(each, 1):
+            answers[lengths == k] = own[lengths == k]
+        return answers
+
+    def _thresholds(self, confidence: ExitConfidence, readout: Readout | None) -> tuple[list[float], Readout]:
+        """The confidence above which a sample leaves, for each path, and the way that paths are read out."""
+        if check_confidence(confidence) != "calibrated":
+            return [float(confidence)] * len(self.layers), self._chosen(None, readout)[1]
+        chosen = self.exits.chosen()
+        if chosen is None:
+            raise ValueError(
+                "Expected thresholds for early exits in the checkpoint, but none were calibrated. Run `al-lightning "
+                "inspect --calibrate --ckpt_path F --max_loss 0.2 --confidence 0.9`, or give a `confidence` in [0, 1]."
+            )
+        thresholds, number = chosen
+        way = READOUTS[number]
+        if readout not in (None, way):
+            raise ValueError(
+                f"Expected `readout` to be {way!r}, by which the thresholds were calibrated, but got {readout!r}."
+            )
+        return thresholds, way
 
     def inference_parameters(self, path_length: int | None = None, readout: Readout | None = None) -> int:
         """Number of parameters of a path (the module's own if None), constant class codes included."""
@@ -166,7 +211,7 @@ class LayeredModule(SupervisedModule):
     def evaluate(self, x: Any, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Losses ``A_1, R_1, A_2, ...`` of all layers, (2L,), and the scores of every path by each read-out."""
         s, t, layers = self.read_input(x), self.encode(y), self.layers.active()
-        readers = {way: self._reader(way) for way in self._ways}
+        readers = {way: self.reader(way) for way in self._ways}
         losses: list[Tensor] = []
         scores = {}
         for k, layer in enumerate(layers, 1):
@@ -188,35 +233,23 @@ class LayeredModule(SupervisedModule):
         """A path length and a read-out that exist, each the module's own if None."""
         way = self.readout if readout is None else readout
         if way not in self._ways:
-            _ways(self.target, way)
+            ways_to_read(self.target, way)
         return self.layers.length(self.path_length if path_length is None else path_length), way
 
-    def _classes(self) -> Tensor:
-        """``t_0`` of each class, (K, width)."""
+    def classes(self) -> Tensor | None:
+        """``t_0`` of each class, (K, width); None where the target has no classes."""
         codes = self.target.encode_classes(torch.zeros(0, dtype=torch.long, device=self.device))
-        assert codes is not None  # read-outs by codes are refused where there are no classes
+        if codes is None:
+            return None
         classes: Tensor = in_own_dtype(codes.codes, self.layers)
         return classes
 
-    def _reader(self, readout: Readout | None) -> Reader:
+    def _known_classes(self) -> Tensor:
+        classes = self.classes()
+        assert classes is not None  # read-outs by codes are refused where there are no classes
+        return classes
+
+    def reader(self, readout: Readout | None = None) -> Reader:
+        """Reads the paths of one batch out, from the first upwards; by the module's own way if None."""
         layers, (_, way) = self.layers.active(), self._chosen(None, readout)
-        return Reader(layers, way, () if way == "decoder" else encode_classes(layers, self._classes()))
-
-
-def _ways(target: Target, readout: Readout) -> tuple[Readout, ...]:
-    """All ways to read a path of this target kind out.
-
-    Raises:
-        ValueError: if the one that is asked for is not among them.
-    """
-    classes = target.encode_classes(torch.zeros(0, dtype=torch.long)) is not None
-    ways: tuple[Readout, ...] = READOUTS if classes else ("decoder",)
-    if readout not in ways:
-        names = " or ".join(repr(way) for way in ways)
-        raise ValueError(f"Expected `readout` to be {names} for a {type(target).__name__}, but got {readout!r}.")
-    return ways
-
-
-def _names(depth: int, ways: Sequence[Readout]) -> list[str]:
-    """Names of so many paths' read-outs, path by path, so that those of fewer active layers are the first."""
-    return [f"{NAMES[way]}{k}" for k in range(1, depth + 1) for way in ways]
+        return Reader(layers, way, () if way == "decoder" else encode_classes(layers, self._known_classes()))

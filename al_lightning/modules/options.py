@@ -6,7 +6,7 @@ The command line lists them in ``--help``, checks their types and refuses misspe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict, cast
+from typing import Literal, TypeAlias, TypedDict, cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
@@ -15,6 +15,9 @@ from al_lightning.nn.convert import AssociationOptions
 from al_lightning.nn.path import Readout
 from al_lightning.targets.base import Target
 from al_lightning.training.schedules import Interval
+
+#: Above which confidence samples leave early: a probability, or the thresholds that a calibration chose.
+ExitConfidence: TypeAlias = float | Literal["calibrated"]
 
 
 class LearningOptions(TypedDict, total=False):
@@ -54,6 +57,18 @@ def check_learning(clip: float | None, batches: int, interval: Interval) -> None
         raise ValueError(f"Expected `lr_scheduler_interval` to be 'epoch' or 'step', but got {interval!r}.")
 
 
+def check_confidence(confidence: ExitConfidence | None) -> ExitConfidence | None:
+    """Refuse what is no probability.
+
+    Raises:
+        ValueError: saying what was expected and what came.
+    """
+    given: object = confidence
+    if given is None or given == "calibrated" or (isinstance(given, (int, float)) and 0 <= given <= 1):
+        return confidence
+    raise ValueError(f"Expected `confidence` to be in [0, 1] or 'calibrated', but got {confidence!r}.")
+
+
 class ALOptions(LearningOptions, total=False):
     """Arguments of :class:`ALModule` that every AL architecture passes on."""
 
@@ -66,6 +81,7 @@ class ALOptions(LearningOptions, total=False):
     active_depth: int | None
     path_length: int | None
     readout: Readout
+    confidence: ExitConfidence | None
 
 
 class AssociatedOptions(ALOptions, AssociationOptions, total=False):

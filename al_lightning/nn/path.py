@@ -1,9 +1,9 @@
-"""Inference along the paths of a stack of AL layers (paper, Algorithm 3), how it is read out, and early exits."""
+"""Inference along the paths of a stack of AL layers (paper, Algorithm 3), and how it is read out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from al_lightning.nn.association import class_scores
 from al_lightning.nn.layer import ALLayer
-from al_lightning.nn.state import State, select
+from al_lightning.nn.state import State
 
 #: How path k becomes scores. ``"decoder"``: by ``h_k .. h_1`` (Algorithm 3). ``"codes"``: by the similarities of
 #: ``b_k(s_k)`` with the codes of all classes, which are constants at inference. ``"mean"``: the log of the mean
@@ -146,6 +146,11 @@ class Reader:
         self.layers, self.readout, self.codes = layers, readout, codes
         self._below: list[Tensor] = []
 
+    @property
+    def accumulates(self) -> bool:
+        """Whether a path's scores need those of all paths below it."""
+        return self.readout == "mean"
+
     def __call__(self, k: int, association: Tensor) -> Tensor:
         """Scores (B, width) of path k, which follows path k - 1; ``association`` is ``b_k(s_k)``, (B, target_dim)."""
         if self.readout == "decoder":
@@ -176,36 +181,3 @@ def all_paths(layers: Sequence[ALLayer], x: State, read: Reader | None = None) -
     for k, layer in enumerate(layers, 1):
         s = layer.f(s)
         yield s, read(k, layer.b(s))
-
-
-def exit_early(
-    layers: Sequence[ALLayer], x: State, sure: Callable[[Tensor, int], Tensor], read: Reader | None = None
-) -> tuple[Tensor, Tensor]:
-    """Let each sample leave at the first path that is sure of it; the rest goes on as a smaller batch.
-
-    Args:
-        layers: all AL layers, in evaluation mode.
-        x: the input, (B, ...).
-        sure: from scores (B', width) and path length k to (B',) bool, which samples leave.
-        read: reads the paths out; by their decoders if None.
-
-    Returns:
-        Scores (B, width) and the path length that made them, (B,) int64.
-    """
-    s, depth, read = x, len(layers), read or Reader(layers, "decoder")
-    scores = left = exits = torch.empty(0)
-    for k, layer in enumerate(layers, 1):
-        s = layer.f(s)
-        path = read(k, layer.b(s))
-        if k == 1:
-            scores = torch.empty_like(path)
-            left = torch.arange(len(path), device=path.device)
-            exits = torch.full_like(left, depth)
-        leaves = sure(path, k) if k < depth else torch.ones_like(left, dtype=torch.bool)
-        scores[left[leaves]] = path[leaves]
-        exits[left[leaves]] = k
-        if bool(leaves.all()):
-            break
-        left, s = left[~leaves], select(s, ~leaves)
-        read.select(~leaves)
-    return scores, exits

@@ -34,6 +34,11 @@ class TokenSequence(NamedTuple):
     features: Tensor
     lengths: Tensor
 
+    def compact(self) -> TokenSequence:
+        """Without the padding that only longer texts needed which have left the batch."""
+        longest = int(self.lengths.amax()) if len(self.lengths) else 0
+        return TokenSequence(self.features[:, :longest], self.lengths)
+
 
 def valid_positions(state: TokenSequence) -> Tensor:
     """(B, T) bool, True where a text has a token."""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from torch import Tensor
 
 #: A tensor, or a NamedTuple of tensors.
 State = TypeVar("State", bound="Tensor | tuple[Tensor, ...]")
+
+
+@runtime_checkable
+class Compactable(Protocol):
+    """A state that can leave out more than the samples that leave, such as padding that only they needed."""
+
+    def compact(self) -> tuple[Tensor, ...]:
+        """The same samples in less memory; of the same type."""
 
 
 def parts(state: object) -> tuple[type, tuple[Tensor, ...]]:
@@ -18,6 +26,15 @@ def parts(state: object) -> tuple[type, tuple[Tensor, ...]]:
         "Expected the state between two layers to be a tensor or a NamedTuple of tensors, "
         f"but got {type(state).__name__}. Return one of the two from the layer's encoder f."
     )
+
+
+def batch_size(state: object) -> int:
+    """How many samples a state is of.
+
+    Raises:
+        TypeError: if ``state`` is neither a tensor nor a NamedTuple of tensors.
+    """
+    return len(state) if isinstance(state, Tensor) else len(parts(state)[1][0])
 
 
 def detach(state: State) -> State:
@@ -60,4 +77,5 @@ def select(state: State, keep: Tensor) -> State:
     if isinstance(state, Tensor):
         return cast(State, state[keep])
     kind, own = parts(state)
-    return kind(*(select(part, keep) for part in own))  # type: ignore[no-any-return]
+    selected = kind(*(select(part, keep) for part in own))
+    return cast(State, selected.compact() if isinstance(selected, Compactable) else selected)

@@ -1,8 +1,9 @@
-"""Stops runs whose losses are no longer finite."""
+"""Stops runs whose losses are no longer finite, and names samples that cannot be answered."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NoReturn
 
 import lightning.pytorch as pl
@@ -38,3 +39,15 @@ def raise_not_finite(trainer: pl.Trainer, what: str, batch_idx: int) -> NoReturn
         f"Expected finite losses, but the {what} at batch {batch_idx} of epoch {trainer.current_epoch}. Lower the "
         f"learning rate, set `gradient_clip_norm`, or look for infinities in the data. {kept}"
     )
+
+
+def warn_of_bad_samples(scores: Tensor) -> None:
+    """Name the samples of a batch whose scores (B, width) are no numbers; the device is waited for once."""
+    bad = scores.isnan().any(1).nonzero().flatten().tolist()
+    if bad:
+        warnings.warn(
+            f"Expected inputs that are numbers, but the scores of {len(bad)} of {len(scores)} samples are not: numbers "
+            f"{bad[:10]}{' and more' if len(bad) > 10 else ''} of the batch, from 0. The others are answered; look for "
+            "NaN or infinity in these.",
+            stacklevel=3,
+        )

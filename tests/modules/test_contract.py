@@ -61,7 +61,7 @@ def test_early_exits_are_the_paths(name: str) -> None:
         torch.testing.assert_close(scores[n], paths[int(exits[n]) - 1][n])
     assert (module.forward_adaptive(x, 1.0)[1] == len(paths)).all()
     assert (module.forward_adaptive(x, 0.0)[1] == 1).all()
-    with pytest.raises(ValueError, match=r"`confidence` to be in \[0, 1\], but got 1.5"):
+    with pytest.raises(ValueError, match=r"`confidence` to be in \[0, 1\] or 'calibrated', but got 1.5"):
         module.forward_adaptive(x, 1.5)
     with pytest.raises(RuntimeError, match="eval"):
         module.train().forward_adaptive(x, 0.5)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 import al_lightning as al
 from al_lightning.nn.association import ClassCodes, class_scores
-from al_lightning.nn.path import CodePath, Reader, all_paths, encode_classes, exit_early
+from al_lightning.nn.exits import exit_early
+from al_lightning.nn.path import CodePath, Reader, all_paths, encode_classes
 
 LABELS = torch.tensor([0, 1, 1, 3, 0, 0, 1])
 

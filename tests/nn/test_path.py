@@ -9,7 +9,8 @@ import torch
 from conftest import K, hand_layers
 
 import al_lightning as al
-from al_lightning.nn.path import InferencePath, all_paths, exit_early
+from al_lightning.nn.exits import exit_early
+from al_lightning.nn.path import InferencePath, all_paths
 from al_lightning.nn.stack import LayerStack
 
 

@@ -1,0 +1,110 @@
+"""Chooses thresholds for the early exits of a trained module, and measures what they give."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from al_lightning.inspection.cost import latency
+from al_lightning.inspection.figures import Point
+from al_lightning.inspection.held_out import Answers, divide, fit_temperatures, held
+from al_lightning.inspection.thresholds import Choice, Held, choose, leaving
+from al_lightning.modules.layered import LayeredModule
+from al_lightning.nn.exits import exit_early
+from al_lightning.nn.path import READOUTS
+from al_lightning.nn.state import batch_size
+
+#: Proposals of which the throughput is measured.
+SHOWN = 12
+#: Seconds that each of them is measured for, at least.
+SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What a calibration chose, and what there was to choose from.
+
+    Attributes:
+        choice: whose thresholds the module has now.
+        deciding: how many samples decided.
+        points: accuracy, on the samples that decided, and throughput of fixed paths and of early exits.
+    """
+
+    choice: Choice
+    deciding: int
+    points: list[Point]
+
+
+def calibrate(
+    module: LayeredModule, answers: Answers, inputs: Sequence[Any], largest: float, confidence: float
+) -> Calibrated:
+    """Fit temperatures, choose thresholds of the module's own way to read paths out, and give it both.
+
+    Args:
+        module: trained, in evaluation mode.
+        answers: its scores of held-out samples.
+        inputs: some of their batches, to measure time with.
+        largest: accuracy that early exits may lose against the module's own path, in [0, 1].
+        confidence: probability, in (0, 1), with which they lose no more.
+
+    Raises:
+        ValueError: if the samples cannot promise that.
+    """
+    way, depth = module.readout, module.layers.length(module.path_length)
+    proposing, deciding = divide(answers)
+    fit_temperatures(module, proposing)
+    costs = [_cost(module, inputs, k) for k in range(1, depth + 1)]
+    first, rest = held(module, proposing, way), held(module, deciding, way)
+    choice, proposals = choose(first, rest, costs, largest, confidence)
+    points = [_fixed(module, rest, inputs, k) for k in range(1, depth + 1)]
+    every = max(1, len(proposals) // SHOWN)
+    for proposal in proposals[::every]:
+        points.append(_exits(module, rest, inputs, proposal.thresholds, False))
+    points.append(_exits(module, rest, inputs, choice.thresholds, True))
+    module.exits.keep(choice.thresholds, largest, confidence, READOUTS.index(way))
+    return Calibrated(choice, len(deciding.labels), points)
+
+
+def _cost(module: LayeredModule, inputs: Sequence[Any], path_length: int) -> float:
+    """Seconds until every sample has left at a path, those for looking at the paths below included."""
+    layers = module.layers.active()[:path_length]
+
+    def never(scores: Tensor, k: int) -> Tensor:
+        return module.target.confidence(module.predictions(scores, k)) > 1
+
+    def walk(x: Any) -> Any:
+        return exit_early(layers, module.read_input(x), never, module.reader())
+
+    return sum(latency(walk, x) for x in inputs)
+
+
+def _fixed(module: LayeredModule, rest: Held, inputs: Sequence[Any], k: int) -> Point:
+    path = module.path(k)
+    rate = throughput(lambda x: path(module.read_input(x)), inputs)
+    return Point(f"path {k}", float(rest.right[:, k - 1].double().mean()), rate, exits=False)
+
+
+def _exits(module: LayeredModule, rest: Held, inputs: Sequence[Any], thresholds: Tensor, chosen: bool) -> Point:
+    module.exits.keep(thresholds, 0.0, 0.0, READOUTS.index(module.readout))
+    right = rest.right.gather(1, leaving(rest.confidence, thresholds).unsqueeze(1)).double().mean()
+    rate = throughput(lambda x: module.forward_adaptive(x, "calibrated"), inputs)
+    return Point("early exits", float(right), rate, exits=True, chosen=chosen)
+
+
+def throughput(answer: Callable[[Any], Any], inputs: Sequence[Any]) -> float:
+    """Samples a second, over batches that come round again until some time is over."""
+    with torch.inference_mode():
+        answer(inputs[0])
+        samples, start = 0, time.perf_counter()
+        while time.perf_counter() - start < SECONDS:
+            for x in inputs:
+                answer(x)
+                samples += batch_size(x)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return samples / (time.perf_counter() - start)

@@ -1,0 +1,91 @@
+"""What an inference path costs: multiplications, and seconds on the machine at hand."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from al_lightning.nn.state import batch_size, detach
+
+#: Forwards before the counted ones: memory is found, kernels are chosen.
+WARM_UP = 2
+
+
+class _LSTMCount:
+    """Counts the multiplications of ``nn.LSTM``, whose kernels torch's own counter sees on some devices only.
+
+    Args:
+        counter: torch's, which is running.
+    """
+
+    def __init__(self, counter: FlopCounterMode) -> None:
+        self._counter = counter
+        self._before = 0
+        #: What has to be added to the counter's number.
+        self.missing = 0
+
+    def enter(self, lstm: nn.Module, args: tuple[Any, ...]) -> None:
+        """Remember what the counter says before an LSTM works."""
+        self._before = self._counter.get_total_flops() // 2
+
+    def leave(self, lstm: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        """Count 4 H (D + H) for each direction, layer, sample and step."""
+        assert isinstance(lstm, nn.LSTM)
+        samples_and_steps = args[0].shape[0] * args[0].shape[1]
+        directions, hidden, width = 1 + lstm.bidirectional, lstm.hidden_size, lstm.input_size
+        own = 0
+        for _ in range(lstm.num_layers):
+            own += directions * 4 * hidden * (width + hidden)
+            width = directions * hidden
+        self.missing += own * samples_and_steps - (self._counter.get_total_flops() // 2 - self._before)
+
+
+def multiplications(path: nn.Module, x: Any) -> float:
+    """Multiplications that a sample of a batch costs: those of matrix products, convolutions, attention and LSTMs.
+
+    Args:
+        path: such as ``module.path(k)``.
+        x: a batch that it reads, (B, ...), B at least 1.
+    """
+    counter = FlopCounterMode(display=False)
+    lstms = _LSTMCount(counter)
+    hooks = []
+    for part in path.modules():
+        if isinstance(part, nn.LSTM):
+            hooks += [part.register_forward_pre_hook(lstms.enter), part.register_forward_hook(lstms.leave)]
+    try:
+        with counter, torch.no_grad():
+            path(detach(x))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return float(counter.get_total_flops() // 2 + lstms.missing) / batch_size(x)
+
+
+def latency(path: Callable[[Any], Any], x: Any, repeats: int = 10) -> float:
+    """Median seconds of a forward of a batch, without gradients; the device has done its work.
+
+    Args:
+        path: such as ``module.path(k)``, in evaluation mode.
+        x: a batch that it reads.
+        repeats: counted forwards.
+    """
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(WARM_UP + repeats):
+            start = _now()
+            path(x)
+            seconds.append(_now() - start)
+    return statistics.median(seconds[WARM_UP:])
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
