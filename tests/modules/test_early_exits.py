@@ -24,7 +24,7 @@ def choose(module: Any, rows: Any, way: Readout) -> list[float]:
     for k, scores in enumerate(module.forward_paths(rows, way), 1):
         sure = module.probabilities(scores, k, way).amax(-1).sort().values
         middle = len(sure) // 2
-        thresholds.append(float(sure[middle - 1 : middle + 1].mean()))
+        thresholds.append(sure[middle - 1 : middle + 1].mean().item())
     module.exits.keep(torch.tensor(thresholds), 0.002, 0.9, READOUTS.index(way))
     return thresholds
 
@@ -114,7 +114,7 @@ def test_predictions_are_those_of_the_exits(trainer: Make) -> None:
     module = build("MLPAL", confidence=0.3).eval()
     x = inputs("MLPAL", 9)
     module.calibration.temperatures.copy_(torch.linspace(0.5, 2.0, len(module.calibration.temperatures)))
-    module.confidence = float(module.probabilities(module(x, 1), 1).amax(-1).median())
+    module.confidence = module.probabilities(module(x, 1), 1).amax(-1).median().item()
     answers = module.answer(x)
     scores, lengths = module.forward_adaptive(x, module.confidence)
     assert {1, module.active_depth} <= set(lengths.tolist())
