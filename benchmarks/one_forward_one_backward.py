@@ -25,7 +25,7 @@ class OneForwardOneBackward:
     here, so the result is not that of one process.
 
     Args:
-        blocks: of the network, from the input upwards; the last one gives scores of classes.
+        blocks: operations of the network, from the input upwards; the last one gives scores of classes.
         optimizer: from parameters to an optimizer.
         microbatches: that each batch is cut into.
     """

@@ -1,6 +1,6 @@
 """The pipeline of AL layers beside every other way to use several processes: samples a second and memory.
 
-    python benchmarks/pipeline.py                                    # CNN, VGG and ResNet on random images
+    python benchmarks/pipeline.py                                    # CNN, VGG and ResNet-32 on random images
     python benchmarks/pipeline.py --networks LSTM --root data        # on SST-2
     python benchmarks/pipeline.py --networks CNN --output pipeline.json --picture pipeline.png
 
@@ -14,8 +14,8 @@ The clock runs from the end of a batch on the last process to the end of a later
 A pipeline's limit is the time of all layers over that of the slowest stage, as the strategy measures them on the first
 batch; its efficiency is the part of the limit that it reaches. Losses are gathered every 50 steps, as by default.
 
-1F1B trains the BP sibling, cut into AL's blocks and the head, balanced by measured time, without Lightning. It cuts a
-batch into micro-batches, which must have the same shape: not for text. A hybrid of it is not measured.
+1F1B trains the BP sibling, cut between any two of its operations so that measured times balance, without Lightning. It
+cuts a batch into micro-batches, which must have the same shape: not for text. A hybrid of it is not measured.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def ways(network: str, processes: int, threads: int, microbatches: list[int]) ->
 
 
 def cases(given: argparse.Namespace, network: str) -> list[Case]:
-    """All cases of a network; BP is cut nowhere, and 1F1B as finely as AL can be, so that its stages are balanced."""
+    """All cases of a network; BP has no cuts of its own."""
     cuts: tuple[Any, ...] = CUTS.get(network, (None,))
     found = dict.fromkeys(
         Case(network, cut, way)

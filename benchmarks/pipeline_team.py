@@ -61,7 +61,7 @@ class Assignment:
 
     Attributes:
         network: whose ``AL`` and ``BP`` modules there are.
-        cuts: of an AL module, and of 1F1B's blocks; None for text.
+        cuts: of an AL module; None for text.
         way: how to train it.
         batch_size: samples of a step over all processes.
         batches: how many to train.
@@ -178,6 +178,8 @@ def build(network: str, kind: str, cuts: int | str | None, data: Any) -> Supervi
         return module
     if kind == "AL":
         options["cuts"] = cuts
+    if network == "ResNet":
+        options["depth"] = 32
     module = getattr(al, network + kind)(10, norm="batch", activation="elu", **options)
     return module
 
@@ -211,12 +213,13 @@ def train(work: Assignment) -> Clock:
 def train_one_forward_one_backward(work: Assignment) -> Clock:
     """Train the BP sibling by torch's own pipeline, without Lightning and its overhead."""
     data = data_for(work)
-    learner, rival = build(work.network, "AL", work.cuts, data), build(work.network, "BP", None, data)
-    assert isinstance(learner, al.ALModule)
+    rival = build(work.network, "BP", None, data)
     assert isinstance(rival, al.BPModule)
-    blocks = [*(layer.f for layer in learner.layers), rival.net[-1]]  # type: ignore[index]
+    parts = [
+        part for block in rival.net.children() for part in (block if isinstance(block, nn.Sequential) else [block])
+    ]
     before = memory("VmRSS")
-    pipeline = OneForwardOneBackward(blocks, functools.partial(torch.optim.Adam, fused=True), work.way.microbatches)
+    pipeline = OneForwardOneBackward(parts, functools.partial(torch.optim.Adam, fused=True), work.way.microbatches)
     starts, ends = [], []
     for x, y in data:
         starts.append(now())
