@@ -14,7 +14,7 @@ The clock runs from the end of a batch on the last process to the end of a later
 A pipeline's limit is the time of all layers over that of the slowest stage, as the strategy measures them on the first
 batch; its efficiency is the part of the limit that it reaches. Losses are gathered every 50 steps, as by default.
 
-1F1B trains the BP sibling, cut between any two of its operations so that measured times balance, without Lightning. It
+1F1B trains the BP sibling, cut between any two of its layers so that measured times balance, without Lightning. It
 cuts a batch into micro-batches, which must have the same shape: not for text. A hybrid of it is not measured.
 """
 

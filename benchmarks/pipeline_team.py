@@ -215,11 +215,10 @@ def train_one_forward_one_backward(work: Assignment) -> Clock:
     data = data_for(work)
     rival = build(work.network, "BP", None, data)
     assert isinstance(rival, al.BPModule)
-    parts = [
-        part for block in rival.net.children() for part in (block if isinstance(block, nn.Sequential) else [block])
-    ]
     before = memory("VmRSS")
-    pipeline = OneForwardOneBackward(parts, functools.partial(torch.optim.Adam, fused=True), work.way.microbatches)
+    pipeline = OneForwardOneBackward(
+        units(rival.net), functools.partial(torch.optim.Adam, fused=True), work.way.microbatches
+    )
     starts, ends = [], []
     for x, y in data:
         starts.append(now())
@@ -230,6 +229,18 @@ def train_one_forward_one_backward(work: Assignment) -> Clock:
     return Clock(
         starts, ends, peak(before), kept, pipeline.costs, pipeline.stages, pipeline.sizes, parameter_bytes(rival)
     )
+
+
+def units(net: nn.Module) -> list[nn.Module]:
+    """The smallest pieces that a BP network can be cut into: activations work in place on what stands before them."""
+    pieces: list[list[nn.Module]] = []
+    for block in net.children():
+        for part in block if isinstance(block, nn.Sequential) else [block]:
+            if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d, nn.ELU, nn.MaxPool2d)) and pieces:
+                pieces[-1].append(part)
+            else:
+                pieces.append([part])
+    return [nn.Sequential(*piece) for piece in pieces]
 
 
 def parameter_bytes(module: nn.Module) -> int:
