@@ -96,3 +96,15 @@ class OneForwardOneBackward:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
+
+
+def units(net: nn.Module) -> list[nn.Module]:
+    """The smallest pieces that a BP network can be cut into: activations work in place on what stands before them."""
+    pieces: list[list[nn.Module]] = []
+    for block in net.children():
+        for part in block if isinstance(block, nn.Sequential) else [block]:
+            if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d, nn.ELU, nn.MaxPool2d)) and pieces:
+                pieces[-1].append(part)
+            else:
+                pieces.append([part])
+    return [nn.Sequential(*piece) for piece in pieces]

@@ -20,7 +20,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from one_forward_one_backward import OneForwardOneBackward
+from one_forward_one_backward import OneForwardOneBackward, units
 from step import TEXT, images
 from torch import Tensor, nn
 
@@ -229,18 +229,6 @@ def train_one_forward_one_backward(work: Assignment) -> Clock:
     return Clock(
         starts, ends, peak(before), kept, pipeline.costs, pipeline.stages, pipeline.sizes, parameter_bytes(rival)
     )
-
-
-def units(net: nn.Module) -> list[nn.Module]:
-    """The smallest pieces that a BP network can be cut into: activations work in place on what stands before them."""
-    pieces: list[list[nn.Module]] = []
-    for block in net.children():
-        for part in block if isinstance(block, nn.Sequential) else [block]:
-            if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d, nn.ELU, nn.MaxPool2d)) and pieces:
-                pieces[-1].append(part)
-            else:
-                pieces.append([part])
-    return [nn.Sequential(*piece) for piece in pieces]
 
 
 def parameter_bytes(module: nn.Module) -> int:
