@@ -58,7 +58,7 @@ def calibrate(
     way, depth = module.readout, module.layers.length(module.path_length)
     proposing, deciding = divide(answers)
     fit_temperatures(module, proposing)
-    costs = [_cost(module, inputs, k) for k in range(1, depth + 1)]
+    costs = [path_cost(module, inputs, k) for k in range(1, depth + 1)]
     first, rest = held(module, proposing, way), held(module, deciding, way)
     choice, proposals = choose(first, rest, costs, largest, confidence)
     points = [_fixed(module, rest, inputs, k) for k in range(1, depth + 1)]
@@ -70,8 +70,14 @@ def calibrate(
     return Calibrated(choice, len(deciding.labels), points)
 
 
-def _cost(module: LayeredModule, inputs: Sequence[Any], path_length: int) -> float:
-    """Seconds until every sample has left at a path, those for looking at the paths below included."""
+def path_cost(module: LayeredModule, inputs: Sequence[Any], path_length: int) -> float:
+    """Seconds until every sample has left at a path, those for looking at the paths below included.
+
+    Args:
+        module: in evaluation mode.
+        inputs: some batches.
+        path_length: of the path.
+    """
     layers = module.layers.active()[:path_length]
 
     def never(scores: Tensor, k: int) -> Tensor:

@@ -81,14 +81,18 @@ def draw_exits(points: Sequence[Point], title: str, path: Path) -> None:
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes: Any = figure.subplots()
-    for exits, style in ((False, {"marker": "s", "linestyle": ":"}), (True, {"marker": "o", "linestyle": "-"})):
-        own = [point for point in points if point.exits == exits]
-        label = "early exits" if exits else "fixed paths"
-        axes.plot([p.throughput for p in own], [100 * p.accuracy for p in own], label=label, **style)
-    for point in points:
-        if point.chosen or not point.exits:
-            where = (point.throughput, 100 * point.accuracy)
-            axes.annotate("chosen" if point.chosen else point.name, where, (4, 6), textcoords="offset points")
+    groups = {
+        "fixed paths": ([p for p in points if not p.exits], {"marker": "s", "linestyle": ":"}),
+        "early exits": ([p for p in points if p.exits and not p.chosen], {"marker": "o", "linestyle": "-"}),
+        "chosen thresholds": ([p for p in points if p.chosen], {"marker": "*", "markersize": 16, "linestyle": ""}),
+    }
+    for label, (own, style) in groups.items():
+        drawn = sorted((p.throughput, 100 * p.accuracy) for p in own)
+        axes.plot([rate for rate, _ in drawn], [accuracy for _, accuracy in drawn], label=label, **style)
+    for point in groups["fixed paths"][0]:
+        where = (point.throughput, 100 * point.accuracy)
+        axes.annotate(point.name, where, (0, 8), textcoords="offset points", ha="center")
+    axes.margins(0.08)
     axes.set(title=title, xlabel="samples a second", ylabel="accuracy on held-out data, %")
     axes.legend()
     figure.savefig(path, dpi=120)
