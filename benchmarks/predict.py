@@ -12,7 +12,9 @@ each, joined by links of one bandwidth and latency; where K stages were measured
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,8 +108,9 @@ def predict(network: Network, devices: int, link: Link, in_flight: int, log_ever
 def networks(document: dict[str, Any]) -> list[Network]:
     """What ``pipeline.py`` measured, one for each network and its cuts; pipelines without replicas only.
 
-    Batches of text differ in length: how long each took on one process is how long it takes in every stage. Layers are
-    timed on one batch. Where they take longer than a whole step does on average, the step counts.
+    Batches of text differ in length: how long each took on one process is how long it takes in every stage. What a step
+    takes beside the work on a batch is seen in the first stage's pauses, for it waits for nobody. Layers are timed on
+    one batch; their sum is made that of a step on one process, without a pause.
     """
     size, threads = document["environment"]["batch_size"], document["environment"]["threads"]
 
@@ -124,15 +127,17 @@ def networks(document: dict[str, Any]) -> list[Network]:
     for network, cuts in dict.fromkeys((row["case"]["network"], row["case"]["cuts"]) for row in document["rows"]):
         (alone,), (rival,) = rows(network, "AL", "", cuts), rows(network, "BP", "")
         staged, cut = rows(network, "AL", "pipeline", cuts), rows(network, "BP", "1f1b")[:1]
-        step, layers = size / alone["samples_per_second"], [cost / 1000 for cost in staged[0]["costs"]]
+        first = staged[0]["timeline"][0]
+        pause = statistics.median(start - end for (_, end), (start, _) in itertools.pairwise(first))
+        work, costs = size / alone["samples_per_second"] - pause, staged[0]["costs"]
         parts = cut[0]["case"]["way"]["microbatches"] if cut else 0
         found.append(
             Network(
                 f"{network}, {cuts}" if cuts else network,
                 size,
-                [cost * min(1, step / sum(layers)) for cost in layers],
+                [cost * work / sum(costs) for cost in costs],
                 alone["sizes"],
-                max(0.0, step - sum(layers)),
+                pause,
                 alone["pace"] if network in TEXT else [1.0],
                 size / rival["samples_per_second"],
                 [cost / 1000 * parts for cost in cut[0]["costs"]] if cut else [],

@@ -23,6 +23,9 @@ FOLDER = configs_folder()
 CONFIGS = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob("*_[ab][lp].yaml"))
 
 
+GROWING = sorted(str(p.relative_to(FOLDER)) for p in FOLDER.rglob("*_growing.yaml"))
+
+
 def test_the_promised_configurations_exist() -> None:
     promised = {f"digits/mlp_{k}.yaml" for k in ("al", "bp")}
     promised |= {f"fashion_mnist/{a}_{k}.yaml" for a in ("cnn", "vgg") for k in ("al", "bp")}
@@ -50,6 +53,28 @@ def test_fit_and_test(name: str, tiny_sets: None) -> None:
     (tested,) = cli.trainer.test(cli.model, cli.datamodule, verbose=False)
     assert 0 <= tested["test_acc"] <= 1
     assert isinstance(cli.model, al.ALModule if name.endswith("_al.yaml") else al.BPModule)
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_networks_grow(name: str, tiny_sets: None) -> None:
+    tiny = ["--trainer.limit_train_batches=4", "--trainer.limit_val_batches=1", "--trainer.accelerator=cpu",
+            "--data.batch_size=10", "--model.target_dim=16", "--trainer.enable_model_summary=false",
+            "--trainer.enable_progress_bar=false", "--trainer.max_epochs=4", "--trainer.callbacks.max_validations=1",
+            "--trainer.num_sanity_val_steps=0", "--trainer.logger=false"]  # fmt: skip
+    cli = main(["fit", "--config", f"configs/{name}", *tiny])
+    assert cli is not None
+    assert cli.model.active_depth == len(cli.model.layers)
+    plain = yaml.safe_load((FOLDER / name.replace("_growing", "")).read_text())
+    grown = yaml.safe_load((FOLDER / name).read_text())
+    assert grown["data"] == plain["data"]
+    schedule = ("lr_scheduler", "lr_scheduler_interval")  # over what is left of the run when a layer begins
+    for config in (plain, grown):
+        config["model"]["init_args"] = {k: v for k, v in config["model"]["init_args"].items() if k not in schedule}
+    assert grown["model"] == plain["model"]
+
+
+def test_every_family_has_one_that_grows() -> None:
+    assert {Path(name).name.split("_")[0] for name in GROWING} == {"mlp", "cnn", "vgg", "resnet", "lstm", "transformer"}
 
 
 def defaults(kind: type) -> dict[str, Any]:

@@ -30,15 +30,17 @@ class LayerAccumulation(pl.Callback):
         mode: whether large is good; as the module says if None.
         patience: validations without improvement after which a layer is added, at least 1.
         min_delta: what counts as an improvement must be larger.
+        max_validations: validations after which a layer is added although validation still improves; no such limit if
+            None.
         freeze: let the layers below a new one rest: they cost a forward only.
 
     Raises:
-        ValueError: if ``start`` or ``patience`` is below 1. When a run starts: if the module has no layers to add, or
-            fewer than ``start``. After a validation: if it has not logged the metric.
+        ValueError: if ``start``, ``patience`` or ``max_validations`` is below 1. When a run starts: if the module has
+            no layers to add, or fewer than ``start``. After a validation: if it has not logged the metric.
 
     Example:
         >>> LayerAccumulation(start=2, patience=3).state_dict()
-        {'best': None, 'waited': 0}
+        {'best': None, 'waited': 0, 'validated': 0}
     """
 
     def __init__(
@@ -48,18 +50,21 @@ class LayerAccumulation(pl.Callback):
         mode: Literal["min", "max"] | None = None,
         patience: int = 1,
         min_delta: float = 0.0,
+        max_validations: int | None = None,
         freeze: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in (("start", start), ("patience", patience)):
-            if value < 1:
+        for name, value in (("start", start), ("patience", patience), ("max_validations", max_validations)):
+            if value is not None and value < 1:
                 raise ValueError(f"Expected `{name}` to be at least 1, but got {value}.")
         self.start = start
         self.monitor = monitor
         self.mode = mode
         self.patience = patience
         self.min_delta = min_delta
+        self.max_validations = max_validations
         self.freeze = freeze
+        self._validated = 0
         self._best: float | None = None
         self._waited = 0
 
@@ -72,7 +77,7 @@ class LayerAccumulation(pl.Callback):
             raise ValueError(
                 f"Expected `start` to be in 1..{len(module.layers)}, the number of layers, but got {self.start}."
             )
-        self._best, self._waited = None, 0
+        self._begin()
         module.active_depth = self.start
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -92,22 +97,29 @@ class LayerAccumulation(pl.Callback):
             )
         value = float(trainer.callback_metrics[name])
         sign = 1 if (self.mode or module.mode) == "max" else -1
+        self._validated += 1
         if self._best is None or sign * (value - self._best) > self.min_delta:
             self._best, self._waited = value, 0
-            return
-        self._waited += 1
-        if self._waited >= self.patience and module.active_depth < len(module.layers):
+        else:
+            self._waited += 1
+        long_enough = self.max_validations is not None and self._validated >= self.max_validations
+        if (self._waited >= self.patience or long_enough) and module.active_depth < len(module.layers):
             module.active_depth += 1
-            self._best, self._waited = None, 0  # the new path begins anew
+            self._begin()
             self._rest(module)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value so far at this depth, and for how many validations there was none better."""
-        return {"best": self._best, "waited": self._waited}
+        """The best value so far at this depth, how many validations there were, and how many since the best."""
+        return {"best": self._best, "waited": self._waited, "validated": self._validated}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where a checkpoint was written."""
         self._best, self._waited = state_dict["best"], state_dict["waited"]
+        self._validated = state_dict["validated"]
+
+    def _begin(self) -> None:
+        """A path of another length is judged by itself."""
+        self._best, self._waited, self._validated = None, 0, 0
 
     def _rest(self, module: Growing) -> None:
         if self.freeze:

@@ -154,7 +154,7 @@ class RunCare(Callback):
             and isinstance(pl_module, Scheduled)
             and pl_module.lr_scheduler_interval == "epoch"
         ):
-            step_schedules(pl_module, pl_module.active_schedulers(), self._validated)
+            step_schedules(pl_module, pl_module.active_schedulers(), "epoch", self._validated)
         self._validated = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

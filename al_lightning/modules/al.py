@@ -153,7 +153,7 @@ class ALModule(LayeredModule):
         if losses.device.type != "cpu":
             self.check_finite(losses, lambda number: loss_name(first + number), y, place.batch)
         if place.steps and self.lr_scheduler_interval == "step":
-            step_schedules(self, self.active_schedulers())
+            step_schedules(self, self.active_schedulers(), "step")
         self.log_train_losses(losses, size, first, 2 * self.active_depth)
 
     def check_trainer(self) -> None:

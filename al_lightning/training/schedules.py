@@ -122,12 +122,17 @@ def _is_validated(metric: str) -> bool:
     return not metric.startswith("train")
 
 
-def step_schedules(module: pl.LightningModule, schedulers: Sequence[Any], validated: bool | None = None) -> None:
+def step_schedules(
+    module: pl.LightningModule, schedulers: Sequence[Any], interval: Interval, validated: bool | None = None
+) -> None:
     """Step schedulers, each plateau scheduler with its metric, through the module's ``lr_scheduler_step``.
+
+    In a network that grows, a layer that begins later has a schedule over what is then left of the run.
 
     Args:
         module: in training.
         schedulers: as ``LightningModule.lr_schedulers`` gives them.
+        interval: what they step per.
         validated: whether a validation has logged new metrics, without which plateau schedulers that monitor it wait;
             if None, whether one has logged any at all.
 
@@ -137,7 +142,10 @@ def step_schedules(module: pl.LightningModule, schedulers: Sequence[Any], valida
     trainer = module.trainer
     metrics = trainer.callback_metrics
     validated = any(map(_is_validated, metrics)) if validated is None else validated
+    done = trainer.global_step - 1 if interval == "step" else trainer.current_epoch  # before this step
     for scheduler in schedulers:
+        if isinstance(scheduler, WholeRunLR) and scheduler.last_epoch == 0 and done > 0:
+            scheduler.total_steps = max(1, _run_length(trainer, interval) - done)
         if not isinstance(scheduler, ReduceLROnPlateau):
             module.lr_scheduler_step(scheduler, None)
             continue

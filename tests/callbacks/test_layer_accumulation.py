@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from conftest import loader
 from networks import al_module, bp_module
 
 from al_lightning.callbacks import LayerAccumulation
+from al_lightning.training.schedules import Interval
+from al_lightning.training.whole_run import WholeRunLR
 
 Make = Callable[..., pl.Trainer]
 #: What validation says after each epoch.
@@ -60,6 +63,8 @@ def test_patience_and_what_counts_as_better(trainer: Make) -> None:
     assert grow(trainer, 8, patience=2)[1].depths == [1, 1, 1, 1, 1, 1, 2, 2]
     assert grow(trainer, 4, min_delta=0.15)[1].depths == [1, 1, 2, 2]
     assert grow(trainer, 4, start=2)[1].depths == [2, 2, 2, 3]
+    assert grow(trainer, 4, max_validations=1)[1].depths == [1, 2, 3, 3]
+    assert grow(trainer, 6, max_validations=2)[1].depths == [1, 1, 2, 2, 3, 3]
 
 
 def test_layers_below_a_new_one_may_rest(trainer: Make) -> None:
@@ -86,11 +91,26 @@ def test_a_run_goes_on_as_deep_as_it_was(trainer: Make, tmp_path: Path, freeze: 
         torch.testing.assert_close(value, resumed.state_dict()[name], atol=0, rtol=0, equal_nan=True, msg=name)
 
 
+@pytest.mark.parametrize(("interval", "steps"), [("step", 8), ("epoch", 1)])
+def test_a_rate_over_the_whole_run_falls_over_what_is_left(trainer: Make, interval: Interval, steps: int) -> None:
+    """Layers that begin with epoch 4 and 6 of 8 end with the run, as the first one does."""
+    schedule = functools.partial(WholeRunLR, shape="linear", end=0.1)
+    module = al_module(3, lr_scheduler=schedule, lr_scheduler_interval=interval)
+    accumulation = LayerAccumulation(monitor="val_said", mode="max")
+    grown = trainer(max_epochs=8, callbacks=[Scripted(), accumulation])
+    grown.fit(module, loader(), loader())
+    schedules = [config.scheduler for config in grown.lr_scheduler_configs]
+    assert [one.total_steps for one in schedules] == [8 * steps, 5 * steps, 3 * steps]
+    assert [one.get_last_lr()[0] / one.base_lrs[0] for one in schedules] == pytest.approx([0.1] * 3)
+
+
 def test_what_cannot_grow_is_refused(trainer: Make) -> None:
     with pytest.raises(ValueError, match="`patience` to be at least 1, but got 0"):
         LayerAccumulation(patience=0)
     with pytest.raises(ValueError, match="`start` to be at least 1"):
         LayerAccumulation(start=0)
+    with pytest.raises(ValueError, match="`max_validations` to be at least 1"):
+        LayerAccumulation(max_validations=0)
     with pytest.raises(ValueError, match="a module with AL layers for LayerAccumulation, but got BPModule"):
         trainer(max_epochs=1, callbacks=[LayerAccumulation()]).fit(bp_module(), loader(), loader())
     with pytest.raises(ValueError, match=r"`start` to be in 1..2, the number of layers, but got 3"):
