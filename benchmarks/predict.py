@@ -179,7 +179,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="json file for the numbers")
     given = parser.parse_args()
     link = Link(1e9 * given.gigabytes_per_second, given.microseconds / 1e6)
-    measured = networks(json.loads(given.measured.read_text()))
+    document = json.loads(given.measured.read_text())
+    if not all("case" in row for row in document.get("rows", [{}])):
+        parser.error(f"Expected a file that pipeline.py wrote, but got {given.measured}.")
+    measured = networks(document)
     rows = [
         predict(network, devices, link, given.in_flight, given.log_every_n_steps)
         for network in (one.deeper(given.repeat) if given.repeat > 1 else one for one in measured)

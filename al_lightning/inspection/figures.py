@@ -81,7 +81,7 @@ def draw_exits(points: Sequence[Point], title: str, path: Path) -> None:
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes: Any = figure.subplots()
-    groups = {
+    groups: dict[str, tuple[list[Point], dict[str, Any]]] = {
         "fixed paths": ([p for p in points if not p.exits], {"marker": "s", "linestyle": ":"}),
         "early exits": ([p for p in points if p.exits and not p.chosen], {"marker": "o", "linestyle": "-"}),
         "chosen thresholds": ([p for p in points if p.chosen], {"marker": "*", "markersize": 16, "linestyle": ""}),

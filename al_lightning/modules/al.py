@@ -107,6 +107,7 @@ class ALModule(LayeredModule):
         self.layer_lr = check_rates(layer_lr, len(layers))
         self.isolated = isolated
         self.automatic_optimization = False
+        self._trained_depth: int | None = None  # how many layers learned the last batch
         if compile_layers:
             self.compile_parts()
 
@@ -149,6 +150,7 @@ class ALModule(LayeredModule):
 
     def _finish_batch(self, losses: Tensor, y: Tensor | None, size: int, place: BatchPlace, own: range) -> None:
         """What is done once per batch, when all layers of this process have learned."""
+        self._trained_depth = self.active_depth
         first = 2 * own.start
         if losses.device.type != "cpu":
             self.check_finite(losses, lambda number: loss_name(first + number), y, place.batch)
@@ -174,7 +176,8 @@ class ALModule(LayeredModule):
         return optimizers, make_schedules(self.lr_scheduler, interval, optimizers, manual=True, trainer=self._trainer)
 
     def active_schedulers(self) -> list[Any]:
-        """Schedulers of the active layers: the schedule of a layer begins when the layer does."""
+        """Schedulers of the layers that learned the last batch: the schedule of a layer begins when the layer does."""
         schedulers = self.lr_schedulers() or []
         given = schedulers if isinstance(schedulers, list) else [schedulers]
-        return given[: self.active_depth] if len(given) == len(self.layers) else given
+        depth = self.active_depth if self._trained_depth is None else self._trained_depth
+        return given[:depth] if len(given) == len(self.layers) else given
