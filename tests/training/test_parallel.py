@@ -94,7 +94,7 @@ def test_replicas_end_bit_equal_buffers_included(case: str, both: list[dict[str,
 
 @pytest.mark.parametrize("case", AL)
 def test_every_gradient_travels_once(case: str, both: list[dict[str, Any]]) -> None:
-    buffers = ("running", "num_batches", "temperatures", "layers.depth")
+    buffers = ("running", "num_batches", "temperatures", "layers.depth", "exits.")
     weights = [v for k, v in both[0][case]["state"].items() if not any(name in k for name in buffers)]
     gradients = 4 * sum(v.numel() for v in weights)
     for rank in both:
