@@ -77,8 +77,9 @@ class LayerAccumulation(pl.Callback):
             raise ValueError(
                 f"Expected `start` to be in 1..{len(module.layers)}, the number of layers, but got {self.start}."
             )
-        self._begin()
-        module.active_depth = self.start
+        if trainer.global_step == 0:  # a Trainer that fits again goes on with the layers that there are
+            self._begin()
+            module.active_depth = self.start
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Let the layers rest that rested before."""

@@ -49,13 +49,16 @@ def main(args: Sequence[str]) -> list[LayerRow]:
     console = Console()
     cli = trainer_commands.run("validate", rest)
     module, trainer, data = cli.model, cli.trainer, cli.datamodule
+    if trainer.world_size > 1:
+        raise ValueError(f"Expected one process to look into a checkpoint, but got {trainer.world_size}. Pass "
+                         "`--trainer.devices 1`.")  # fmt: skip
     if not isinstance(module, LayeredModule):
         raise ValueError(f"Expected a checkpoint of AL layers, but {path} holds a {type(module).__name__}.")
     module.to(trainer.strategy.root_device).eval()
     loader = data.val_dataloader()
     inputs = [x for x, _ in itertools.islice(batches(module, trainer, data, loader), BATCHES)]
     if not inputs:
-        raise ValueError("Expected held-out data to look at, but there are none. Pass `--data.val_fraction 0.1`.")
+        raise ValueError("Expected held-out data to look at, but there are none. Train with `--data.val_fraction 0.1`.")
     rows = inspect_layers(module, inputs[0], dict(trainer.callback_metrics))
     output = Path(given.output) if given.output else Path(path).with_name(f"{Path(path).stem}-inspect")
     output.mkdir(parents=True, exist_ok=True)

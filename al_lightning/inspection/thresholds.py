@@ -40,10 +40,6 @@ class Held:
     confidence: Tensor
     right: Tensor
 
-    def part(self, chosen: Tensor) -> Held:
-        """Some of the samples."""
-        return Held(self.confidence[chosen], self.right[chosen])
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -145,12 +141,12 @@ def choose(
         raise ValueError(
             f"Expected a loss that {n} held-out samples can promise with confidence {confidence}, but got "
             f"{100 * largest:.3g} points: without a single lost answer they promise {100 * least:.3g}. Ask for that, "
-            "for less confidence, or hold out more samples (`--data.val_fraction`)."
+            "for less confidence, or train with a larger `--data.val_fraction`."
         )
     tried: dict[tuple[float, ...], Choice] = {}
     thresholds = torch.ones(len(each), dtype=torch.float64)
     for price in PRICES:
-        thresholds = propose(proposing, each, price, thresholds)
+        thresholds = propose(proposing, each, price, thresholds).float().double()  # as a module keeps them
         lost = losses(deciding, thresholds)
         cost = mean_cost(deciding, thresholds, each)
         choice = Choice(thresholds, upper_bound(lost, confidence), float(lost.mean()), cost)

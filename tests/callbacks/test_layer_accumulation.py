@@ -104,6 +104,15 @@ def test_a_rate_over_the_whole_run_falls_over_what_is_left(trainer: Make, interv
     assert [one.get_last_lr()[0] / one.base_lrs[0] for one in schedules] == pytest.approx([0.1] * 3)
 
 
+def test_a_trainer_that_fits_again_goes_on(trainer: Make) -> None:
+    module, said = al_module(3), Scripted()
+    grown = trainer(max_epochs=4, callbacks=[said, LayerAccumulation(monitor="val_said", mode="max")])
+    grown.fit(module, loader(), loader())
+    grown.fit_loop.max_epochs = 7
+    grown.fit(module, loader(), loader())
+    assert said.depths == [1, 1, 1, 2, 2, 3, 3]
+
+
 def test_what_cannot_grow_is_refused(trainer: Make) -> None:
     with pytest.raises(ValueError, match="`patience` to be at least 1, but got 0"):
         LayerAccumulation(patience=0)

@@ -66,6 +66,15 @@ def test_each_path_has_its_threshold(name: str, readout: Readout) -> None:
     torch.testing.assert_close(again, scores[order], atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_a_sample_that_is_as_sure_as_the_threshold_stays() -> None:
+    module = build("MLPAL").eval()
+    x = inputs("MLPAL", 6)
+    surest = module.probabilities(module.forward_paths(x)[0], 1).amax().item()
+    assert (module.forward_adaptive(x, surest)[1] > 1).all()
+    assert (module.forward_adaptive(x, surest - 1e-6)[1] == 1).any()
+
+
 def test_a_path_that_is_asked_for_is_the_longest() -> None:
     module = build("MLPAL", path_length=1).eval()
     x = inputs("MLPAL", 5)
