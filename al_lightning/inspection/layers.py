@@ -48,7 +48,7 @@ def inspect_layers(module: LayeredModule, x: Any, validated: dict[str, Any]) -> 
         validated: metrics of a validation, by name.
     """
     x, rows = module.read_input(x), []
-    classes = module.classes()
+    classes = module.encoded_classes()
     layers = module.layers.active()
     codes = [None] * len(layers) if classes is None else [spread_of(c) for c in encode_classes(layers, classes)]
 

@@ -236,7 +236,7 @@ class LayeredModule(SupervisedModule):
             ways_to_read(self.target, way)
         return self.layers.length(self.path_length if path_length is None else path_length), way
 
-    def classes(self) -> Tensor | None:
+    def encoded_classes(self) -> Tensor | None:
         """``t_0`` of each class, (K, width); None where the target has no classes."""
         codes = self.target.encode_classes(torch.zeros(0, dtype=torch.long, device=self.device))
         if codes is None:
@@ -245,7 +245,7 @@ class LayeredModule(SupervisedModule):
         return classes
 
     def _known_classes(self) -> Tensor:
-        classes = self.classes()
+        classes = self.encoded_classes()
         assert classes is not None  # read-outs by codes are refused where there are no classes
         return classes
 
