@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from al_lightning.nn import vocabulary as text
-from al_lightning.nn.sequence import Tokens, TokenSequence
+from al_lightning.nn.sequence import Pool, Tokens, TokenSequence, valid_positions
 
 
 def count_tokens(x: Tensor) -> Tensor:
@@ -55,8 +56,48 @@ class TokenEmbedding(nn.Module):
         Returns:
             The vectors (B, T, D) and the lengths (B,), at least 1.
         """
-        tokens, lengths = x if isinstance(x, Tokens) else (x, count_tokens(x))
-        return TokenSequence(self.dropout(self.embedding(tokens)), lengths.clamp(min=1))
+        tokens, lengths = _with_lengths(x)
+        return TokenSequence(self.dropout(self.embedding(tokens)), lengths)
+
+    def bridged(self, x: Tensor | Tokens, bridge: nn.Module) -> Tensor | None:
+        """``bridge(self(x))`` of a bridge that reads the mean, without a copy of every token's vector.
+
+        A path that ends at the embedding is bound by memory: summing up while looking up is 30 times as fast on a CPU.
+
+        Args:
+            x: as :meth:`forward` reads it.
+            bridge: of this layer.
+
+        Returns:
+            (B, target_dim); None if the bridge reads something else, in training, where gradients are kept, or where
+            somebody's hooks or own modules want to see the vectors.
+        """
+        usual = type(self).forward is TokenEmbedding.forward and type(self.embedding) is nn.Embedding
+        if self.training or torch.is_grad_enabled() or not usual or not isinstance(bridge, nn.Sequential):
+            return None
+        pool, *rest = bridge
+        if type(pool) is not Pool or pool.kind != "mean" or any(map(_hooked, (self, self.embedding, bridge, pool))):
+            return None
+        weight = self.embedding.weight
+        if weight.dtype not in (torch.float32, torch.float64):  # which would be summed up in half precision
+            return None
+        tokens, lengths = _with_lengths(x)
+        own = valid_positions(TokenSequence(tokens, lengths)).to(weight.dtype)
+        sums = F.embedding_bag(tokens, weight, mode="sum", per_sample_weights=own)
+        association: Tensor = sums / lengths.unsqueeze(1).to(weight.dtype)
+        for part in rest:
+            association = part(association)
+        return association
+
+
+def _with_lengths(x: Tensor | Tokens) -> tuple[Tensor, Tensor]:
+    """Tokens (B, T) and how many there are of each text, at least 1: (B,)."""
+    tokens, lengths = x if isinstance(x, Tokens) else (x, count_tokens(x))
+    return tokens, lengths.clamp(min=1)
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def make_embedding(

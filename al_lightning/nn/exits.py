@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from al_lightning.nn.layer import ALLayer
-from al_lightning.nn.path import Reader
-from al_lightning.nn.state import State, select
+from al_lightning.nn.path import Reader, bridged
+from al_lightning.nn.state import Compactable, State, select
 
 #: Part of a batch that has to have left before the rest is copied together. Chosen by judgement, not by measurement: a
 #: copy should cost less than what a layer saves with a tenth fewer samples.
@@ -82,11 +82,13 @@ def exit_early(
     depth, read = len(layers), read or Reader(layers, "decoder")
     scores = place = exits = inside = torch.empty(0)
     for k, layer in enumerate(layers, 1):
-        s = layer.f(s)
         looked_at = k == depth or asked is None or k in asked
+        faster = bridged(layer.f, layer.b, s) if looked_at else None
+        if faster is None:
+            s = layer.f(s)
         if not looked_at and not read.accumulates:
             continue
-        path = read(k, layer.b(s))
+        path = read(k, layer.b(s) if faster is None else faster)
         if not len(scores):
             scores, place = torch.empty_like(path), torch.arange(len(path), device=path.device)
             exits, inside = torch.full_like(place, depth), torch.ones_like(place, dtype=torch.bool)
@@ -103,4 +105,7 @@ def exit_early(
             s, place = select(s, inside), place[inside]
             read.select(inside)
             inside = inside[inside]
+        if faster is not None:  # those that stay need the layer's own state
+            s = layer.f(s)
+            s = s.compact() if isinstance(s, Compactable) else s
     return scores, exits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,28 @@ def decode(layers: Sequence[ALLayer], association: Tensor) -> Tensor:
     """``h_k .. h_1``: from ``b_k(s_k)``, (B, target_dim), to scores (B, width)."""
     for layer in reversed(layers):
         association = layer.h(association)
+    return association
+
+
+@runtime_checkable
+class BridgedEncoder(Protocol):
+    """An encoder that some bridges need not wait for, where a path ends at it."""
+
+    def bridged(self, s: State, bridge: nn.Module) -> Tensor | None:
+        """``bridge(f(s))``, (B, target_dim); None if it has no faster way than that."""
+
+
+def bridged(f: nn.Module, bridge: nn.Module, s: State) -> Tensor | None:
+    """``bridge(f(s))``, (B, target_dim), if there is a faster way to it than by ``f(s)``."""
+    return f.bridged(s, bridge) if isinstance(f, BridgedEncoder) else None
+
+
+def associate(f: nn.Module, bridge: nn.Module, s: State) -> Tensor:
+    """``bridge(f(s))``, (B, target_dim), where nobody else reads ``f(s)``."""
+    faster = bridged(f, bridge, s)
+    if faster is not None:
+        return faster
+    association: Tensor = bridge(f(s))
     return association
 
 
@@ -76,10 +98,10 @@ class InferencePath(nn.Module):
 
     def forward(self, x: State) -> Tensor:
         """Scores (B, width) of an input (B, ...)."""
-        s = x
-        for f in self.encoders:
+        s, last = x, self.encoders[-1]
+        for f in self.encoders[:-1]:
             s = f(s)
-        t: Tensor = self.bridge(s)
+        t = associate(last, self.bridge, s)
         for h in self.decoders:
             t = h(t)
         return t
@@ -117,13 +139,19 @@ class CodePath(nn.Module):
 
     def forward(self, x: State) -> Tensor:
         """Scores (B, num_classes) of an input (B, ...)."""
-        s, scores = x, []
-        for number, f in enumerate(self.encoders, -self.first):
+        s, scores, last = x, [], len(self.encoders) - 1
+        for number, f in enumerate(self.encoders):
+            if number == last:
+                scores.append(self._score(number, associate(f, self.bridges[-1], s)))
+                continue
             s = f(s)
-            if number >= 0:
-                association, codes = self.bridges[number](s), self.get_buffer(f"codes{number}")
-                scores.append(class_scores(association, codes, self.temperatures[number]))
+            if number >= self.first:
+                scores.append(self._score(number, self.bridges[number - self.first](s)))
         return mean_scores(scores)
+
+    def _score(self, number: int, association: Tensor) -> Tensor:
+        own = number - self.first
+        return class_scores(association, self.get_buffer(f"codes{own}"), self.temperatures[own])
 
     def parameter_count(self) -> int:
         """Number of parameters and of constants that inference uses."""
