@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import ReduceLROnPlateau
 from target_kinds import Numbers
 from torch import nn
@@ -15,12 +16,15 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from train_worker import INPUTS, K, make, samples
 
 import al_lightning as al
+from al_lightning.callbacks import LayerAccumulation
 from al_lightning.data import CIFAR10, SST2, FashionMNIST
 
 Case = tuple[pl.LightningModule, Any, dict[str, Any]]
 #: Samples of a training batch.
 BATCH = 4
 adam = functools.partial(torch.optim.Adam, lr=1e-2)
+accumulation = functools.partial(LayerAccumulation, start=2, max_validations=1)
+stop = functools.partial(EarlyStopping, "train_loss", patience=0, min_delta=0.05)
 
 
 class Read(TensorDataset):
@@ -139,10 +143,14 @@ CASES: dict[str, Callable[[], Case]] = {
     "bf16": functools.partial(mlp, trainer={"precision": "bf16-mixed"}),
     "adagrad": functools.partial(mlp, optimizer=torch.optim.Adagrad),
     "frozen": frozen,
-    "growing": functools.partial(mlp, active_depth=2, trainer={"grow": True}),
+    "growing": functools.partial(mlp, active_depth=2, trainer={"callbacks": [Grow]}),
+    "accumulating": functools.partial(mlp, trainer={"callbacks": [accumulation]}),
+    "accumulating, frozen": functools.partial(
+        mlp, trainer={"callbacks": [functools.partial(accumulation, freeze=True)]}
+    ),
     "without a length": functools.partial(mlp, DataLoader(Stream(), BATCH)),
     "ends in an epoch": functools.partial(mlp, DataLoader(Stream(), BATCH), trainer={"max_steps": 20}),
-    "stopped": functools.partial(mlp, trainer={"stop": True}),
+    "stopped": functools.partial(mlp, trainer={"callbacks": [stop]}),
     "cnn mse": functools.partial(cnn, "mse"),
     "cnn contrast": functools.partial(cnn, "contrast"),
     "lstm mse": functools.partial(lstm, "mse"),

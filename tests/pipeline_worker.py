@@ -19,9 +19,8 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from conftest import make_sets_tiny
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
-from pipeline_cases import CASES, Grow, Read
+from pipeline_cases import CASES, Read
 from torch import Tensor
 from torch.utils.data import DataLoader
 from train_worker import Die, samples
@@ -120,8 +119,7 @@ def run(name: str, folder: Path, devices: int = 1, strategy: str = "auto", **set
     callbacks: list[pl.Callback] = [seen, clock, SaveAt(asked["save_at"], folder / f"{name}.ckpt")]
     callbacks += [Die()] if asked["die"] == rank else []
     callbacks += [AskToEnd()] if asked["ask_to_end"] else []
-    callbacks += [Grow()] if options.pop("grow", False) else []
-    callbacks += [EarlyStopping("train_loss", patience=0, min_delta=0.05)] if options.pop("stop", False) else []
+    callbacks += [make() for make in options.pop("callbacks", ())]
     written = Written()
     trainer = pl.Trainer(
         **options, accelerator="cpu", devices=devices, logger=written, callbacks=callbacks,

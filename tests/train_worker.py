@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import al_lightning as al
+from al_lightning.callbacks import LayerAccumulation
 from al_lightning.data.samplers import BatchIndices
 
 K, INPUTS = 4, 6
@@ -84,6 +85,13 @@ class Die(pl.Callback):
             os._exit(9)
 
 
+class Own(pl.Callback):
+    """A metric that gets better on rank 0 and worse on all others."""
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.log("val_own", float(trainer.current_epoch * (1 if trainer.global_rank == 0 else -1)))
+
+
 class Validated(pl.Callback):
     """Weights and buffers right after the last validation of a fit."""
 
@@ -107,6 +115,7 @@ def run(
     precision: Any = "32-true",
     unlike: bool = False,
     die: int | None = None,
+    grow: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train, validate, and return weights, buffers, metrics and the traffic of this process."""
     rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -122,18 +131,21 @@ def run(
         return DataLoader(data, sampler=sampler, batch_size=None)
 
     traffic, validated = Traffic(), Validated()
+    callbacks: list[pl.Callback] = [validated, *([traffic] if devices > 1 else [])]
+    callbacks += [Die()] if die == rank else []
+    callbacks += [] if grow is None else [Own(), LayerAccumulation(**grow)]
     trainer = pl.Trainer(
         accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", precision=precision,
         max_steps=steps, max_epochs=-1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0,
-        callbacks=[validated, *([traffic] if devices > 1 else []), *([Die()] if die == rank else [])],
+        callbacks=callbacks,
     )  # fmt: skip
     os.environ["PL_GLOBAL_SEED"] = "0"
     trainer.fit(module, loader(samples(64, 0), True), loader(samples(n_val, 1), False))
     trainer.validate(module, loader(samples(n_val, 1), False), verbose=False)
     return {
         "state": validated.state or {k: v.clone() for k, v in module.state_dict().items()},
-        "metrics": {k: float(v) for k, v in trainer.callback_metrics.items()},
+        "metrics": {k: float(v) for k, v in trainer.callback_metrics.items() if k != "val_own"},
         "traffic": traffic.steps,
         "step": trainer.global_step,
     }

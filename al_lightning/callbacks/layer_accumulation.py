@@ -104,7 +104,9 @@ class LayerAccumulation(pl.Callback):
         else:
             self._waited += 1
         long_enough = self.max_validations is not None and self._validated >= self.max_validations
-        if (self._waited >= self.patience or long_enough) and module.active_depth < len(module.layers):
+        # A metric that was not averaged over processes is another one on each: if it stalls on one, all grow.
+        stalled = trainer.strategy.reduce_boolean_decision(self._waited >= self.patience or long_enough, all=False)
+        if stalled and module.active_depth < len(module.layers):
             module.active_depth += 1
             self._begin()
             self._rest(module)

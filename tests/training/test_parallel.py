@@ -39,8 +39,22 @@ CASES: dict[str, dict[str, Any]] = {
     "norm": {"norm": True, "dropout": 0.3},
     "BP norm": {"kind": "BP", "norm": True, "dropout": 0.3},
     "bf16": {"precision": "bf16-mixed"},
+    "growing": {"grow": {"max_validations": 2}},
+    "growing, frozen": {"grow": {"max_validations": 2, "freeze": True}},
+    "ranks disagree": {"grow": {"monitor": "val_own", "mode": "max"}},
 }
-EQUAL = ["plain", "contrast", "contrast uneven", "clipped", "not isolated", "uneven", "BP", "BP uneven"]
+EQUAL = [
+    "plain",
+    "contrast",
+    "contrast uneven",
+    "clipped",
+    "not isolated",
+    "uneven",
+    "BP",
+    "BP uneven",
+    "growing",
+    "growing, frozen",
+]
 AL = ["plain", "contrast", "uneven", "norm", "not isolated"]
 
 
@@ -90,6 +104,10 @@ def test_replicas_end_bit_equal_buffers_included(case: str, both: list[dict[str,
     assert first["metrics"] == second["metrics"]
     if "norm" in case:
         assert any("running_mean" in name and value.abs().sum() > 0 for name, value in first["state"].items())
+
+
+def test_replicas_that_judge_differently_grow_together(both: list[dict[str, Any]]) -> None:
+    assert [rank["ranks disagree"]["state"]["layers.depth"].item() for rank in both] == [3, 3]
 
 
 @pytest.mark.parametrize("case", AL)
