@@ -19,8 +19,8 @@ from al_lightning.checkpoints.contents import read_checkpoint
 from al_lightning.cli import trainer_commands
 from al_lightning.cli.checkpoint_arguments import asked_checkpoint
 from al_lightning.experiments.table import WAYS
-from al_lightning.inspection.calibrate import Calibrated, calibrate
-from al_lightning.inspection.figures import draw_exits, draw_layers
+from al_lightning.inspection.calibrate import Calibrated, beside, calibrate
+from al_lightning.inspection.figures import Point, draw_exits, draw_layers
 from al_lightning.inspection.held_out import batches, collect
 from al_lightning.inspection.layers import LayerRow, inspect_layers, warnings_of
 from al_lightning.modules.layered import LayeredModule
@@ -70,9 +70,10 @@ def main(args: Sequence[str]) -> list[LayerRow]:
     if given.calibrate:
         answers = collect(module, trainer, data, loader)
         found = calibrate(module, answers, inputs, given.max_loss / 100, given.confidence)
+        _keep(path, module)
+        found.points.extend(_beside(other, rest) for other in given.beside)
         console.print(exit_table(found, given.max_loss, given.confidence))
         draw_exits(found.points, f"Early exits of {type(module).__name__}", output / "exits.png")
-        _keep(path, module)
         console.print(f"Thresholds and temperatures are kept in {path}.")
         console.print(f"Next: al-lightning predict --ckpt_path '{path}' --model.confidence calibrated")
     console.print(f"Pictures and numbers: {output}")
@@ -92,13 +93,26 @@ def _arguments(args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
                         help="percentage points of accuracy that early exits may lose (0.2 unless given)")  # fmt: skip
     parser.add_argument("--confidence", type=float, default=0.9, metavar="P",
                         help="probability with which they lose no more (0.9 unless given)")  # fmt: skip
+    parser.add_argument("--beside", nargs="+", default=[], metavar="CKPT",
+                        help="other checkpoints, such as of a smaller network, to show beside early exits")  # fmt: skip
     parser.add_argument("--output", metavar="FOLDER", help="for pictures; beside the checkpoint unless given")
     given, rest = parser.parse_known_args(list(args))
     if not 0 < given.max_loss < 100:
         raise ValueError(f"Expected `--max_loss` to be above 0 and below 100 points, but got {given.max_loss}.")
     if not 0 < given.confidence < 1:
         raise ValueError(f"Expected `--confidence` to be above 0 and below 1, but got {given.confidence}.")
+    if given.beside and not given.calibrate:
+        raise ValueError(
+            "Expected `--beside` together with `--calibrate`, whose table and picture it adds to. Pass it."
+        )
     return given, rest
+
+
+def _beside(path: str, rest: Sequence[str]) -> Point:
+    """Another checkpoint's accuracy and throughput, with the same data and Trainer."""
+    cli = trainer_commands.run("validate", [*rest, "--ckpt_path", path])
+    cli.model.to(cli.trainer.strategy.root_device).eval()
+    return beside(cli.model, cli.trainer, cli.datamodule, cli.datamodule.val_dataloader(), BATCHES)
 
 
 def layer_table(rows: Sequence[LayerRow], module: LayeredModule, samples: int) -> Table:
@@ -145,10 +159,10 @@ def exit_table(found: Calibrated, largest: float, confidence: float) -> Table:
         title=f"At most {largest} points lost with confidence {confidence}: {found.deciding} held-out samples promise "
         f"{bound}; lost there: {100 * found.choice.lost:.2f}"
     )
-    table.add_column("answered by")
+    table.add_column("answered by", no_wrap=True)
     for column in ("accuracy, %", "samples a second", "of the full path"):
         table.add_column(column, justify="right")
-    full = next(point for point in reversed(found.points) if not point.exits)
+    full = next(point for point in reversed(found.points) if not point.exits and not point.beside)
     for point in found.points:
         name = f"{point.name}, chosen" if point.chosen else point.name
         table.add_row(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
 from al_lightning.inspection.cost import latency
 from al_lightning.inspection.figures import Point
-from al_lightning.inspection.held_out import Answers, divide, fit_temperatures, held
+from al_lightning.inspection.held_out import Answers, batches, collect, divide, fit_temperatures, held
 from al_lightning.inspection.thresholds import Choice, Held, choose, leaving
+from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.layered import LayeredModule
 from al_lightning.nn.exits import exit_early
 from al_lightning.nn.path import READOUTS
@@ -100,6 +103,28 @@ def _exits(module: LayeredModule, rest: Held, inputs: Sequence[Any], thresholds:
     right = rest.right.gather(1, leaving(rest.confidence, thresholds).unsqueeze(1)).double().mean()
     rate = throughput(lambda x: module.forward_adaptive(x, "calibrated"), inputs)
     return Point("early exits", float(right), rate, exits=True, chosen=chosen)
+
+
+def beside(
+    module: SupervisedModule, trainer: pl.Trainer, data: pl.LightningDataModule, loader: Iterable[Any], count: int
+) -> Point:
+    """Accuracy and throughput of another network, by its own way to answer.
+
+    Args:
+        module: trained, in evaluation mode.
+        trainer: whose precision and device count.
+        data: whose hooks make batches what the module reads.
+        loader: of the data that were held out, in the order of the network that it stands beside.
+        count: how many batches time is measured with.
+    """
+    rest = divide(collect(module, trainer, data, loader))[1]  # those that decide
+    right = module.predictions(rest.scores[module.readout_name()].to(module.device)).argmax(-1).cpu() == rest.labels
+    inputs = [x for x, _ in itertools.islice(batches(module, trainer, data, loader), count)]
+    millions = sum(p.numel() for p in module.scoring_network().parameters()) / 1e6
+    if isinstance(module, LayeredModule):
+        millions = module.inference_parameters() / 1e6
+    name = f"{type(module).__name__}, {millions:.3g} M"
+    return Point(name, float(right.double().mean()), throughput(module, inputs), exits=False, beside=True)
 
 
 def throughput(answer: Callable[[Any], Any], inputs: Sequence[Any]) -> float:

@@ -18,6 +18,7 @@ class Point(NamedTuple):
         throughput: samples a second.
         exits: whether samples leave early.
         chosen: whether these thresholds were taken.
+        beside: whether another network answers.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Point(NamedTuple):
     throughput: float
     exits: bool
     chosen: bool = False
+    beside: bool = False
 
 
 def draw_layers(rows: Sequence[LayerRow], title: str, path: Path) -> None:
@@ -70,7 +72,7 @@ def draw_layers(rows: Sequence[LayerRow], title: str, path: Path) -> None:
 
 
 def draw_exits(points: Sequence[Point], title: str, path: Path) -> None:
-    """Accuracy against samples a second: of fixed paths, and of early exits from careful to bold.
+    """Accuracy against samples a second: of fixed paths, of early exits from careful to bold, and of other networks.
 
     Args:
         points: all ways to answer.
@@ -82,14 +84,17 @@ def draw_exits(points: Sequence[Point], title: str, path: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes: Any = figure.subplots()
     groups: dict[str, tuple[list[Point], dict[str, Any]]] = {
-        "fixed paths": ([p for p in points if not p.exits], {"marker": "s", "linestyle": ":"}),
+        "fixed paths": ([p for p in points if not p.exits and not p.beside], {"marker": "s", "linestyle": ":"}),
         "early exits": ([p for p in points if p.exits and not p.chosen], {"marker": "o", "linestyle": "-"}),
+        "other networks": ([p for p in points if p.beside], {"marker": "D", "linestyle": ""}),
         "chosen thresholds": ([p for p in points if p.chosen], {"marker": "*", "markersize": 16, "linestyle": ""}),
     }
     for label, (own, style) in groups.items():
+        if not own:
+            continue
         drawn = sorted((p.throughput, 100 * p.accuracy) for p in own)
         axes.plot([rate for rate, _ in drawn], [accuracy for _, accuracy in drawn], label=label, **style)
-    for point in groups["fixed paths"][0]:
+    for point in (p for p in points if not p.exits):
         where = (point.throughput, 100 * point.accuracy)
         axes.annotate(point.name, where, (0, 8), textcoords="offset points", ha="center")
     axes.margins(0.08)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from al_lightning.inspection.thresholds import Held
+from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.layered import LayeredModule
 from al_lightning.nn.path import Readout
 
@@ -35,8 +36,10 @@ class Answers:
         return Answers({name: own[chosen] for name, own in self.scores.items()}, self.labels[chosen])
 
 
-def collect(module: LayeredModule, trainer: pl.Trainer, data: pl.LightningDataModule, loader: Iterable[Any]) -> Answers:
-    """Scores of all that a loader yields.
+def collect(
+    module: SupervisedModule, trainer: pl.Trainer, data: pl.LightningDataModule, loader: Iterable[Any]
+) -> Answers:
+    """Scores of all that a loader yields, by each read-out of a network.
 
     Args:
         module: trained, in evaluation mode.
@@ -57,7 +60,7 @@ def collect(module: LayeredModule, trainer: pl.Trainer, data: pl.LightningDataMo
 
 
 def batches(
-    module: LayeredModule, trainer: pl.Trainer, data: pl.LightningDataModule, loader: Iterable[Any]
+    module: SupervisedModule, trainer: pl.Trainer, data: pl.LightningDataModule, loader: Iterable[Any]
 ) -> Iterable[tuple[Any, Tensor]]:
     """Batches as the Trainer would hand them to the module's steps."""
     for raw in loader:

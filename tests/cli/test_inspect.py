@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -59,11 +60,21 @@ def test_layers_are_shown_and_drawn(trained: str, capsys: pytest.CaptureFixture[
     assert Path(trained).read_bytes() == before
 
 
-def test_thresholds_are_chosen_and_kept(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thresholds_are_chosen_and_kept(
+    trained: str, checkpoints: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     weights = torch.load(trained, weights_only=True)["state_dict"]
     arguments = ["--calibrate", "--max_loss=30", "--confidence=0.8", "--trainer.accelerator=cpu"]
-    main(["inspect", "--ckpt_path", trained, *arguments])
+    main(["inspect", "--ckpt_path", trained, *arguments, "--beside", checkpoints["MLPBP"], checkpoints["MLPAL"]])
     printed = " ".join(capsys.readouterr().out.split())
+    millions = {name: getattr(al, name).load_from_checkpoint(path) for name, path in checkpoints.items()}
+    assert f"MLPAL, {millions['MLPAL'].inference_parameters() / 1e6:.3g} M" in printed
+    assert f"MLPBP, {sum(p.numel() for p in millions['MLPBP'].parameters()) / 1e6:.3g} M" in printed
+    accuracy = {
+        name: re.search(rf"│ {name} +│ ([0-9.]+) │", printed).group(1)  # type: ignore[union-attr]
+        for name in ("path 3", r"MLPAL, [0-9.]+ M")
+    }
+    assert len(set(accuracy.values())) == 1  # the same network, on the same samples
     assert "At most 30.0 points lost with confidence 0.8" in printed
     assert "early exits, chosen" in printed
     assert Path("own-inspect/exits.png").read_bytes()[:4] == b"\x89PNG"
@@ -85,6 +96,8 @@ def test_what_cannot_be_inspected(
         main(["inspect"])
     with pytest.raises(ValueError, match="a checkpoint of AL layers, but .* holds a MLPBP"):
         main(["inspect", "--ckpt_path", checkpoints["MLPBP"]])
+    with pytest.raises(ValueError, match="`--beside` together with `--calibrate`"):
+        main(["inspect", "--ckpt_path", trained, "--beside", trained])
     with pytest.raises(ValueError, match=r"`--confidence` to be above 0 and below 1, but got 1\.5"):
         main(["inspect", "--ckpt_path", trained, "--calibrate", "--confidence=1.5"])
     with pytest.raises(ValueError, match=r"`--max_loss` to be above 0 and below 100 points, but got 0\.0"):
