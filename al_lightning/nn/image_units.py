@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 from torch import nn
 
+from al_lightning.nn.elu import ELU
+
 Activation: TypeAlias = Literal["relu", "elu", "gelu", "tanh", "sigmoid"]
 Norm: TypeAlias = Literal["batch"]
 
@@ -15,7 +17,7 @@ Norm: TypeAlias = Literal["batch"]
 # layer less is kept for backward, for AL and BP alike.
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
-    "elu": lambda: nn.ELU(inplace=True),
+    "elu": lambda: ELU(inplace=True),
     "gelu": nn.GELU,
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,

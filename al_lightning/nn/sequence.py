@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from al_lightning.nn.bridges import BRIDGE_DIM, SQUASHING, BridgeKind, SquashingActivation, check_bridge
+from al_lightning.nn.elu import ELU
 
 #: How a sequence becomes the vector that a bridge reads.
 Pooling: TypeAlias = Literal["mean", "final"]
@@ -108,7 +109,7 @@ def sequence_bridge(
     squash = "tanh" if kind == "paper" else activation
     features, hidden = state.features, list[nn.Module]()
     if kind == "dense":
-        hidden = [nn.Linear(features, BRIDGE_DIM), nn.LayerNorm(BRIDGE_DIM), nn.ELU()]
+        hidden = [nn.Linear(features, BRIDGE_DIM), nn.LayerNorm(BRIDGE_DIM), ELU()]
         features = BRIDGE_DIM
     linear = nn.Linear(features, target_dim)
     return nn.Sequential(*state.modules(), *hidden, linear, *([] if squash is None else [SQUASHING[squash]()]))
