@@ -67,7 +67,7 @@ def calibrate(
     points = [_fixed(module, rest, inputs, k) for k in range(1, depth + 1)]
     every = max(1, len(proposals) // SHOWN)
     for proposal in proposals[::every]:
-        points.append(_exits(module, rest, inputs, proposal.thresholds, False))
+        points.append(_exits(module, rest, inputs, proposal, False))
     points.append(_exits(module, rest, inputs, choice.thresholds, True))
     module.exits.keep(choice.thresholds, largest, confidence, READOUTS.index(way))
     return Calibrated(choice, len(deciding.labels), points)

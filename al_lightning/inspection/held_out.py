@@ -77,14 +77,16 @@ def fit_temperatures(module: LayeredModule, answers: Answers) -> None:
 
 
 def held(module: LayeredModule, answers: Answers, way: Readout) -> Held:
-    """How sure each path is, and whether it is right."""
-    confidence, right = [], []
+    """How sure each path is, whether it is right, and what the full path thinks of its answer."""
+    confidence, given = [], []
     for k in range(1, module.layers.length(module.path_length) + 1):
         own = answers.scores[module.readout_name(k, way)].to(module.device)
         probabilities = module.predictions(own, k, way).cpu()
         confidence.append(module.target.confidence(probabilities))
-        right.append(probabilities.argmax(-1) == answers.labels)
-    return Held(torch.stack(confidence, 1).double(), torch.stack(right, 1))
+        given.append(probabilities.argmax(-1))
+    classes = torch.stack(given, 1)
+    regret = (probabilities.amax(-1, keepdim=True) - probabilities.gather(1, classes)).double()
+    return Held(torch.stack(confidence, 1).double(), classes == answers.labels.unsqueeze(1), regret)
 
 
 def divide(answers: Answers, seed: int = 0) -> tuple[Answers, Answers]:

@@ -61,8 +61,9 @@ def test_layers_are_shown_and_drawn(trained: str, capsys: pytest.CaptureFixture[
 
 
 def test_thresholds_are_chosen_and_kept(
-    trained: str, checkpoints: dict[str, str], capsys: pytest.CaptureFixture[str]
+    trained: str, checkpoints: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("al_lightning.inspection.calibrate.SECONDS", 0.05)
     weights = torch.load(trained, weights_only=True)["state_dict"]
     arguments = ["--calibrate", "--max_loss=30", "--confidence=0.8", "--trainer.accelerator=cpu"]
     main(["inspect", "--ckpt_path", trained, *arguments, "--beside", checkpoints["MLPBP"], checkpoints["MLPAL"]])
