@@ -85,6 +85,14 @@ def test_samples_that_are_as_sure_leave_together() -> None:
     assert propose(alike, costs, 4.0, start)[0] == 1
 
 
+def test_samples_that_have_left_do_not_count() -> None:
+    """The first is easy for path 1 and hard for path 2, which it never sees; the other is the reverse."""
+    two = Held(torch.tensor([[0.99, 0.9, 1.0], [0.5, 0.8, 1.0]]), torch.ones(2, 3).bool(),
+               torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64))  # fmt: skip
+    found = propose(two, torch.tensor(COSTS, dtype=torch.float64), 100.0, torch.ones(3, dtype=torch.float64))
+    assert leaving(two.confidence, found).tolist() == [0, 1]
+
+
 def test_sliding_is_by_log_odds() -> None:
     found = slide(torch.tensor([0.5, 0.9, 1.0, 0.0], dtype=torch.float64), 2.0)
     assert found[:2].tolist() == pytest.approx([1 / (1 + math.exp(-2)), 9 / (9 + math.exp(-2))])
