@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from al_lightning.inspection import thresholds
 from al_lightning.inspection.thresholds import Held, choose, expected_loss, leaving, losses, mean_cost, propose, slide
 
 COSTS = [1.0, 2.0, 4.0]
@@ -116,6 +117,13 @@ def test_the_promise_holds_as_often_as_it_says() -> None:
 def split(some: Held, seed: int) -> tuple[Held, Held]:
     order = torch.randperm(len(some.right), generator=torch.Generator().manual_seed(seed))
     return part(some, order[:1200]), part(some, order[1200:])
+
+
+def test_nothing_behind_the_first_that_cannot_be_promised_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter([True, True, False, *[True] * 200])
+    monkeypatch.setattr(thresholds, "promised", lambda *_: next(said))
+    chosen, proposals = choose(*split(held(4000, 3), 3), COSTS, 0.01, 0.9)
+    assert torch.equal(chosen.thresholds, proposals[1])
 
 
 def test_a_path_that_is_too_sure_costs_speed_not_the_promise() -> None:
