@@ -17,6 +17,9 @@ from al_lightning.callbacks import Checkpoint, PredictionWriter
 from al_lightning.checkpoints.recipe import Recipe, Recorded
 from al_lightning.cli.checkpoint_arguments import refuse_contradictions, settable
 from al_lightning.cli.messages import argument_names, default_of, explain
+from al_lightning.cli.yaml_strings import keep_strings
+
+keep_strings()
 
 #: What data know and models need: attributes of the data, linked into arguments of the model where both have them.
 LINKS = ("num_classes", "class_names", "vocabulary", "max_length", "in_channels", "image_size")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import make_sets_tiny
 from lightning.pytorch.cli import ReduceLROnPlateau
 
 from al_lightning.cli.checkpoint_arguments import asked_checkpoint
@@ -69,6 +71,16 @@ def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     with pytest.raises(SystemExit):
         main([*args])
     return re.sub(r"\s+", " ", capsys.readouterr().err)
+
+
+def test_words_that_look_like_numbers_stay_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``7e7`` is an aeroplane in AG News."""
+    make_sets_tiny(monkeypatch)
+    words = ["<pad>", "<unk>", "word0", "7e7", "-1e5", "1_0e2", "1e-3", ".5", "1.", "null", "true", "2001-01-01", "inf"]
+    network = ["--model", "LSTMAL", "--model.embedding_dim=4", "--model.hidden_dims=[4]", "--model.target_dim=4"]
+    data = ["--data", "AGNews", f"--data.vocabulary={json.dumps(words)}"]
+    path = main(["fit", *network, *data, *QUIET, *ONE]).trainer.checkpoint_callback.best_model_path
+    assert main(["test", "--ckpt_path", path, *QUIET]).model.vocabulary == words
 
 
 @pytest.fixture
