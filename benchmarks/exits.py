@@ -23,9 +23,9 @@ from step import save
 
 from al_lightning.cli import trainer_commands
 from al_lightning.experiments.environment import environment
-from al_lightning.inspection.calibrate import path_cost, throughput
+from al_lightning.inspection.calibrate import throughput
 from al_lightning.inspection.held_out import Answers, batches, collect, divide, fit_temperatures, held
-from al_lightning.inspection.thresholds import choose, losses
+from al_lightning.inspection.thresholds import choose, leaving, losses
 from al_lightning.modules.layered import LayeredModule
 from al_lightning.nn.path import READOUTS
 
@@ -37,13 +37,16 @@ TURNS = 3
 
 @dataclass
 class Row:
-    """One division: points of accuracy lost where nothing was chosen, and how many times as fast as the full path."""
+    """One division: points of accuracy lost where nothing was chosen, and how many times as fast as the full path.
+
+    ``left`` is the part of those samples that leaves at each path.
+    """
 
     division: int
     promised: float
     lost: float
     broken: bool
-    mean_cost: float
+    left: list[float]
     times_faster: float
     thresholds: list[float]
 
@@ -93,22 +96,20 @@ def main() -> None:
     parts = [collect(module, trainer, data, loader) for loader in (data.val_dataloader(), data.test_dataloader())]
     everything, size, way = pool(parts), len(parts[0].labels), module.readout
     inputs = [x for x, _ in batches(module, trainer, data, data.test_dataloader())][:BATCHES]
-    costs = [path_cost(module, inputs, k) for k in range(1, module.active_depth + 1)]
     rows = []
     for division in range(given.divisions):
         generator = torch.Generator().manual_seed(division)
         order = torch.randperm(len(everything.labels), generator=generator)
-        proposing, deciding = divide(everything.part(order[:size]), division)
-        fit_temperatures(module, proposing)
-        chosen, _ = choose(
-            held(module, proposing, way), held(module, deciding, way), costs, given.max_loss / 100, given.confidence
-        )
+        fitting, deciding = divide(everything.part(order[:size]), division)
+        fit_temperatures(module, fitting)
+        chosen = choose(held(module, deciding, way), given.max_loss / 100, given.confidence)
         rest = held(module, everything.part(order[size:]), way)
         lost = 100 * float(losses(rest, chosen.thresholds).mean())
         module.exits.keep(chosen.thresholds, given.max_loss / 100, given.confidence, READOUTS.index(way))
+        left = leaving(rest.confidence, chosen.thresholds).bincount(minlength=rest.right.shape[1]) / len(rest.right)
         faster = speed(module, inputs) if division < TURNS else float("nan")
         rows.append(
-            Row(division, 100 * chosen.bound, lost, lost > given.max_loss, chosen.cost, faster,
+            Row(division, 100 * chosen.bound, lost, lost > given.max_loss, left.tolist(), faster,
                 chosen.thresholds.tolist())
         )  # fmt: skip
         print(rows[-1])

@@ -12,13 +12,11 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from al_lightning.inspection.cost import latency
 from al_lightning.inspection.figures import Point
 from al_lightning.inspection.held_out import Answers, batches, collect, divide, fit_temperatures, held
-from al_lightning.inspection.thresholds import Choice, Held, choose, leaving
+from al_lightning.inspection.thresholds import Choice, Held, choose, leaving, proposals
 from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.layered import LayeredModule
-from al_lightning.nn.exits import exit_early
 from al_lightning.nn.path import READOUTS
 from al_lightning.nn.state import batch_size
 
@@ -59,37 +57,18 @@ def calibrate(
         ValueError: if the samples cannot promise that.
     """
     way, depth = module.readout, module.layers.length(module.path_length)
-    proposing, deciding = divide(answers)
-    fit_temperatures(module, proposing)
-    costs = [path_cost(module, inputs, k) for k in range(1, depth + 1)]
-    first, rest = held(module, proposing, way), held(module, deciding, way)
-    choice, proposals = choose(first, rest, costs, largest, confidence)
+    fitting, deciding = divide(answers)
+    fit_temperatures(module, fitting)
+    rest = held(module, deciding, way)
+    choice = choose(rest, largest, confidence)
     points = [_fixed(module, rest, inputs, k) for k in range(1, depth + 1)]
-    every = max(1, len(proposals) // SHOWN)
-    for proposal in proposals[::every]:
-        points.append(_exits(module, rest, inputs, proposal, False))
+    tried = proposals(depth)
+    points += [
+        _exits(module, rest, inputs, tried[int(place)], False) for place in torch.linspace(0, len(tried) - 1, SHOWN)
+    ]
     points.append(_exits(module, rest, inputs, choice.thresholds, True))
     module.exits.keep(choice.thresholds, largest, confidence, READOUTS.index(way))
     return Calibrated(choice, len(deciding.labels), points)
-
-
-def path_cost(module: LayeredModule, inputs: Sequence[Any], path_length: int) -> float:
-    """Seconds until every sample has left at a path, those for looking at the paths below included.
-
-    Args:
-        module: in evaluation mode.
-        inputs: some batches.
-        path_length: of the path.
-    """
-    layers = module.layers.active()[:path_length]
-
-    def never(scores: Tensor, k: int) -> Tensor:
-        return module.target.confidence(module.predictions(scores, k)) > 1
-
-    def walk(x: Any) -> Any:
-        return exit_early(layers, module.read_input(x), never, module.reader())
-
-    return sum(latency(walk, x) for x in inputs)
 
 
 def _fixed(module: LayeredModule, rest: Held, inputs: Sequence[Any], k: int) -> Point:

@@ -15,8 +15,8 @@ from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.layered import LayeredModule
 from al_lightning.nn.path import Readout
 
-#: Part of the samples that fits temperatures and proposes thresholds; the rest decides.
-PROPOSING = 0.3
+#: Part of the samples that fits temperatures; the rest decides about thresholds.
+FITTING = 0.15
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,18 @@ def fit_temperatures(module: LayeredModule, answers: Answers) -> None:
 
 
 def held(module: LayeredModule, answers: Answers, way: Readout) -> Held:
-    """How sure each path is, whether it is right, and what the full path thinks of its answer."""
-    confidence, given = [], []
+    """How sure each path is, and whether it is right."""
+    confidence, right = [], []
     for k in range(1, module.layers.length(module.path_length) + 1):
         own = answers.scores[module.readout_name(k, way)].to(module.device)
         probabilities = module.predictions(own, k, way).cpu()
         confidence.append(module.target.confidence(probabilities))
-        given.append(probabilities.argmax(-1))
-    classes = torch.stack(given, 1)
-    regret = (probabilities.amax(-1, keepdim=True) - probabilities.gather(1, classes)).double()
-    return Held(torch.stack(confidence, 1).double(), classes == answers.labels.unsqueeze(1), regret)
+        right.append(probabilities.argmax(-1) == answers.labels)
+    return Held(torch.stack(confidence, 1).double(), torch.stack(right, 1))
 
 
 def divide(answers: Answers, seed: int = 0) -> tuple[Answers, Answers]:
-    """Samples that propose, and samples that decide, at random."""
+    """Samples that fit temperatures, and samples that decide, at random."""
     order = torch.randperm(len(answers.labels), generator=torch.Generator().manual_seed(seed))
-    first = int(PROPOSING * len(order))
+    first = int(FITTING * len(order))
     return answers.part(order[:first]), answers.part(order[first:])

@@ -104,7 +104,7 @@ def test_what_cannot_be_inspected(
     with pytest.raises(ValueError, match=r"`--max_loss` to be above 0 and below 100 points, but got 0\.0"):
         main(["inspect", "--ckpt_path", trained, "--calibrate", "--max_loss=0"])
     before = Path(trained).read_bytes()
-    with pytest.raises(ValueError, match=r"a loss that 56 held-out samples can promise .* they promise"):
+    with pytest.raises(ValueError, match=r"a loss that 68 held-out samples can promise .* they promise"):
         main(["inspect", "--ckpt_path", trained, "--calibrate", "--max_loss=0.2"])
     assert Path(trained).read_bytes() == before
     with pytest.raises(SystemExit):
