@@ -1,11 +1,11 @@
 r"""Thresholds for early exits that lose at most a given accuracy, with a given confidence.
 
-A proposal is one calibrated probability for all paths above which samples leave; each path has a temperature of its own,
-so that it is another threshold on the scores of each. Held-out samples test proposals in their order, from careful to
-bold, each at the full level, until the first that they cannot promise; the last one before it is taken. Proposals do
+A proposal is one calibrated probability for all paths above which samples leave; each path has a temperature of its
+own, so that it is another threshold on the scores of each. Held-out samples test proposals in their order, from careful
+to bold, each at the full level, until the first that they cannot promise; the last one before it is taken. Proposals do
 not depend on the samples that test them, and a wrong one can only be taken if the first wrong one in the order passes
 its test, so that the number of tries costs nothing (fixed-sequence testing; Angelopoulos et al., *Learn then Test*,
-arXiv 2110.01052, section 3). Thresholds that were searched for each path, by what a path loses, were worse: where a path
+arXiv 2110.01052, section 3). Thresholds that were searched for each path, by what it loses, were worse: where a path
 disagrees with the full one as often to its gain as to its loss, they let everyone leave, and nothing could be promised.
 
 The loss of a sample is 1 if the full path is right where the exit is wrong, -1 if it is the other way round, else 0:
