@@ -39,7 +39,7 @@ TURNS = 3
 class Row:
     """One division: points of accuracy lost where nothing was chosen, and how many times as fast as the full path.
 
-    ``left`` is the part of those samples that leaves at each path.
+    ``left`` is the part of those samples that leaves at each path. Time is measured in the first few divisions only.
     """
 
     division: int
@@ -47,7 +47,7 @@ class Row:
     lost: float
     broken: bool
     left: list[float]
-    times_faster: float
+    times_faster: float | None
     thresholds: list[float]
 
 
@@ -107,14 +107,14 @@ def main() -> None:
         lost = 100 * float(losses(rest, chosen.thresholds).mean())
         module.exits.keep(chosen.thresholds, given.max_loss / 100, given.confidence, READOUTS.index(way))
         left = leaving(rest.confidence, chosen.thresholds).bincount(minlength=rest.right.shape[1]) / len(rest.right)
-        faster = speed(module, inputs) if division < TURNS else float("nan")
+        faster = speed(module, inputs) if division < TURNS else None
         rows.append(
             Row(division, 100 * chosen.bound, lost, lost > given.max_loss, left.tolist(), faster,
                 chosen.thresholds.tolist())
         )  # fmt: skip
         print(rows[-1])
     broken = sum(row.broken for row in rows)
-    fastest = [row.times_faster for row in rows if row.times_faster == row.times_faster]
+    fastest = [row.times_faster for row in rows if row.times_faster is not None]
     Console(width=120).print(
         f"{type(module).__name__}, {given.checkpoint}: {broken} of {len(rows)} divisions lose more than "
         f"{given.max_loss} points ({1 - given.confidence:.0%} may); lost {statistics.mean(r.lost for r in rows):.3f} "

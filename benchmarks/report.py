@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from markdown_table import grid
-from speed_tables import pipelines, predictions, steps, throughput
+from speed_tables import exits, pipelines, predictions, shortcuts, steps, throughput
 
 from al_lightning.experiments.reproduce import config_hash
 from al_lightning.experiments.table import WAYS, mean_sd
@@ -125,7 +125,8 @@ def sections(documents: dict[str, Document]) -> list[tuple[str, list[str]]]:
     """Headings and the lines below them."""
     kinds: dict[str, list[str]] = {name: [] for name in (
         "Accuracy", "Searches (validation accuracy; test data were not read)", "Step time and memory", "Throughput",
-        "Pipelines", "Pipelines on more devices, predicted", "Other measurements")}  # fmt: skip
+        "Pipelines", "Pipelines on more devices, predicted", "Shortcuts", "Early exits",
+        "Other measurements")}  # fmt: skip
     titles = list(kinds)
     for name, document in documents.items():
         rows = document.get("rows") or [{}]
@@ -141,8 +142,12 @@ def sections(documents: dict[str, Document]) -> list[tuple[str, list[str]]]:
             title, table = titles[4], pipelines(document)
         elif "data_parallel" in rows[0]:
             title, table = titles[5], predictions(document)
+        elif "of_expected" in rows[0]:
+            title, table = titles[6], shortcuts(document)
+        elif "broken" in rows[0]:
+            title, table = titles[7], exits(document)
         else:
-            title, table = titles[6], []
+            title, table = titles[8], []
         heading = [f"### {document['title']}", ""] if document.get("title") else []
         note = ["", str(document["note"]).strip()] if document.get("note") and title != titles[3] else []
         kinds[title] += [*heading, *table, *([""] if table else []), about(name, document), *note, ""]

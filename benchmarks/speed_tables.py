@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from markdown_table import grid
@@ -82,3 +83,33 @@ def predictions(document: Document) -> list[str]:
     columns = ["network", "devices", "AL pipeline, samples a second", "of AL alone", "measured",
                "GPipe, 1F1B: at most", "ddp: at most", "MB a step on a link"]  # fmt: skip
     return grid(columns, rows)
+
+
+def shortcuts(document: Document) -> list[str]:
+    """Milliseconds of the full and of the shortest path, and what the latter is of what it should be."""
+    rows = [
+        [
+            row["network"], str(row["batch_size"]), str(row["tokens"] or ""), f"{row['full_ms']:.2f}",
+            f"{row['first_ms']:.2f}", f"{row['empty_ms']:.2f}", f"{row['share']:.4f}", f"{row['of_expected']:.2f}",
+            f"{row['of_modules']:.2f}", f"{row['faster']:.1f}",
+        ]
+        for row in document["rows"]
+    ]  # fmt: skip
+    columns = ["network", "batch", "tokens", "full path, ms", "path 1, ms", "empty call, ms", "share of the work",
+               "of that share and an empty call", "of its bare modules", "times faster"]  # fmt: skip
+    return grid(columns, rows)
+
+
+def exits(document: Document) -> list[str]:
+    """What early exits lose and save over random divisions of held-out data, as one row."""
+    rows = document["rows"]
+    faster = [row["times_faster"] for row in rows if row["times_faster"] is not None]
+    lost = [row["lost"] for row in rows]
+    each = zip(*(row["left"] for row in rows))
+    columns = ["divisions", "that lose more than promised", "points lost, mean", "most", "leave at each path",
+               "times the full path's samples a second"]  # fmt: skip
+    own = [
+        str(len(rows)), str(sum(row["broken"] for row in rows)), f"{statistics.mean(lost):.3f}", f"{max(lost):.3f}",
+        " / ".join(f"{statistics.mean(part):.0%}" for part in each), f"{statistics.median(faster):.2f}",
+    ]  # fmt: skip
+    return grid(columns, [own])
