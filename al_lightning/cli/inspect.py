@@ -59,7 +59,8 @@ def main(args: Sequence[str]) -> list[LayerRow]:
     inputs = [x for x, _ in itertools.islice(batches(module, trainer, data, loader), BATCHES)]
     if not inputs:
         raise ValueError("Expected held-out data to look at, but there are none. Train with `--data.val_fraction 0.1`.")
-    rows = inspect_layers(module, inputs[0], dict(trainer.callback_metrics))
+    with trainer.precision_plugin.forward_context():  # time is that of the precision which was asked for
+        rows = inspect_layers(module, inputs[0], dict(trainer.callback_metrics))
     output = Path(given.output) if given.output else Path(path).with_name(f"{Path(path).stem}-inspect")
     output.mkdir(parents=True, exist_ok=True)
     console.print(layer_table(rows, module, batch_size(inputs[0])))
@@ -69,7 +70,8 @@ def main(args: Sequence[str]) -> list[LayerRow]:
     draw_layers(rows, f"{type(module).__name__}, {path}", output / "layers.png")
     if given.calibrate:
         answers = collect(module, trainer, data, loader)
-        found = calibrate(module, answers, inputs, given.max_loss / 100, given.confidence)
+        with trainer.precision_plugin.forward_context():
+            found = calibrate(module, answers, inputs, given.max_loss / 100, given.confidence)
         _keep(path, module)
         found.points.extend(_beside(other, rest) for other in given.beside)
         console.print(exit_table(found, given.max_loss, given.confidence))

@@ -103,7 +103,9 @@ def beside(
     if isinstance(module, LayeredModule):
         millions = module.inference_parameters() / 1e6
     name = f"{type(module).__name__}, {millions:.3g} M"
-    return Point(name, float(right.double().mean()), throughput(module, inputs), exits=False, beside=True)
+    with trainer.precision_plugin.forward_context():
+        rate = throughput(module, inputs)
+    return Point(name, float(right.double().mean()), rate, exits=False, beside=True)
 
 
 def throughput(answer: Callable[[Any], Any], inputs: Sequence[Any]) -> float:

@@ -20,7 +20,7 @@ from al_lightning.nn.path import Readout
 from al_lightning.nn.sequence import Tokens
 from al_lightning.targets.base import Target
 from al_lightning.training import randomness
-from al_lightning.training.finite import first_bad, raise_not_finite
+from al_lightning.training.finite import first_bad, raise_not_finite, warn_of_bad_samples
 from al_lightning.training.losses import LossMeans
 from al_lightning.training.reduction import data_share
 from al_lightning.training.schedules import Interval
@@ -154,8 +154,8 @@ class SupervisedModule(RunModule):
         return self.answer(batch[0] if labelled else batch)
 
     def answer(self, x: Any) -> Tensor:
-        """Predictions (B, ...) of inputs."""
-        return self.predictions(self(x))
+        """Predictions (B, ...) of inputs; those that are no numbers are warned of."""
+        return self.predictions(warn_of_bad_samples(self(x)))
 
     def remember_scores(self, batch: Batch) -> None:
         """Let the calibration see a validation batch that a ``validation_step`` of one's own did not show it."""

@@ -171,8 +171,7 @@ class LayeredModule(SupervisedModule):
         layers = self.layers.active()[: self.layers.length(self.path_length)]
         asked = [k for k, threshold in enumerate(thresholds, 1) if threshold < 1]  # nothing is surer than 1
         scores, lengths = exit_early(layers, x, sure, self.reader(way), asked=asked)
-        warn_of_bad_samples(scores)
-        return scores, lengths
+        return warn_of_bad_samples(scores), lengths
 
     def answer(self, x: Any) -> Tensor:
         """Predictions (B, ...); of a module with a ``confidence``, those of the path at which each sample leaves."""
@@ -188,6 +187,8 @@ class LayeredModule(SupervisedModule):
 
     def _thresholds(self, confidence: ExitConfidence, readout: Readout | None) -> tuple[list[float], Readout]:
         """The confidence above which a sample leaves, for each path, and the way that paths are read out."""
+        if confidence is None:
+            raise ValueError("Expected `confidence` to be in [0, 1] or 'calibrated', but got None. Leave it out.")
         if check_confidence(confidence) != "calibrated":
             return [float(confidence)] * len(self.layers), self._chosen(None, readout)[1]
         chosen = self.exits.chosen()

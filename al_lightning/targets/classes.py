@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -120,9 +121,13 @@ class ClassTarget(Target):
         return predictions.amax(-1)
 
     def rows(self, predictions: Tensor) -> list[tuple[str | float, ...]]:
-        """Name and probability of the most probable class; ``predictions`` are probabilities (B, K)."""
+        """Name and probability of the most probable class; ``predictions`` are probabilities (B, K).
+
+        Where they are no numbers there is no class: its name is empty.
+        """
         values, labels = predictions.max(-1)
-        return [(self.class_names[k], p) for k, p in zip(labels.tolist(), values.tolist())]
+        named = zip(labels.tolist(), values.tolist())
+        return [("" if math.isnan(p) else self.class_names[k], p) for k, p in named]
 
 
 def as_target(num_classes: int | None, class_names: Sequence[str] | None, target: Target | None) -> Target:

@@ -41,8 +41,12 @@ def raise_not_finite(trainer: pl.Trainer, what: str, batch_idx: int) -> NoReturn
     )
 
 
-def warn_of_bad_samples(scores: Tensor) -> None:
-    """Name the samples of a batch whose scores (B, width) are no numbers; the device is waited for once."""
+def warn_of_bad_samples(scores: Tensor) -> Tensor:
+    """Name the samples of a batch whose scores (B, width) are no numbers; the device is waited for once.
+
+    Returns:
+        The scores.
+    """
     bad = scores.isnan().any(1).nonzero().flatten().tolist()
     if bad:
         warnings.warn(
@@ -51,3 +55,4 @@ def warn_of_bad_samples(scores: Tensor) -> None:
             "NaN or infinity in these.",
             stacklevel=3,
         )
+    return scores

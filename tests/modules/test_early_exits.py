@@ -107,11 +107,26 @@ def test_a_sample_that_is_no_number_is_named_and_others_are_answered() -> None:
     assert scores[3].isnan().all()
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("confidence", [None, 0.5])
+def test_predictions_of_a_sample_that_is_no_number_have_no_class(confidence: float | None) -> None:
+    module = build("CNNAL", confidence=confidence).eval()
+    x = inputs("CNNAL", 3)
+    kept = module.target.rows(module.answer(x))
+    x[1] = torch.nan
+    with pytest.warns(UserWarning, match=r"the scores of 1 of 3 samples are not: numbers \[1\]"):
+        rows = module.target.rows(module.answer(x))
+    assert [name for name, _ in rows] == [kept[0][0], "", kept[2][0]]
+    assert [p for _, p in rows] == pytest.approx([kept[0][1], float("nan"), kept[2][1]], abs=1e-6, nan_ok=True)
+
+
 def test_thresholds_that_are_not_there_or_of_another_read_out() -> None:
     module = build("MLPAL").eval()
     x = inputs("MLPAL", 3)
     with pytest.raises(ValueError, match=r"none were calibrated\. Run `al-lightning inspect --calibrate"):
         module.forward_adaptive(x)
+    with pytest.raises(ValueError, match="`confidence` to be in .* or 'calibrated', but got None"):
+        module.forward_adaptive(x, None)
     choose(module, x, "codes")
     with pytest.raises(ValueError, match="`readout` to be 'codes', by which .* but got 'mean'"):
         module.forward_adaptive(x, readout="mean")
