@@ -64,7 +64,8 @@ def check_run(
     if module.layers.active_depth < depth:
         raise ValueError(
             f"Expected at least one AL layer for each of the {depth} stages, but got {module.layers.active_depth} "
-            "active layers. Use fewer devices, more `replicas`, or finer `cuts` of the network."
+            "active layers. Use fewer devices, more `replicas`, or finer `cuts` of the network; of one that grows, let "
+            "more layers train from the start (`start` of LayerAccumulation)."
         )
     if stages is not None:
         check_stages(stages, len(module.layers))

@@ -72,8 +72,11 @@ def test_layers_below_a_new_one_may_rest(trainer: Make) -> None:
     assert said.moved == [[1]] * 3 + [[2]] * 2 + [[3]] * 3
 
 
+@pytest.mark.parametrize(("stopped", "depths"), [(2, [1, 2, 2, 3, 3]), (4, [2, 3, 3]), (6, [3])])
 @pytest.mark.parametrize("freeze", [False, True])
-def test_a_run_goes_on_as_deep_as_it_was(trainer: Make, tmp_path: Path, freeze: bool) -> None:
+def test_a_run_goes_on_as_deep_as_it_was(
+    trainer: Make, tmp_path: Path, freeze: bool, stopped: int, depths: list[int]
+) -> None:
     def run(epochs: int, path: str | None = None) -> tuple[Any, Scripted]:
         pl.seed_everything(3)
         module, said = al_module(3), Scripted()
@@ -84,9 +87,9 @@ def test_a_run_goes_on_as_deep_as_it_was(trainer: Make, tmp_path: Path, freeze: 
         return module, said
 
     whole, _ = run(7)
-    run(4)
-    resumed, said = run(7, str(tmp_path / "4.ckpt"))
-    assert said.depths == [2, 3, 3]
+    run(stopped)
+    resumed, said = run(7, str(tmp_path / f"{stopped}.ckpt"))
+    assert said.depths == depths
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(value, resumed.state_dict()[name], atol=0, rtol=0, equal_nan=True, msg=name)
 
