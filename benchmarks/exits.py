@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from step import save
+from torch import Tensor
 
 from al_lightning.cli import trainer_commands
 from al_lightning.experiments.environment import environment
@@ -27,12 +28,15 @@ from al_lightning.inspection.calibrate import throughput
 from al_lightning.inspection.held_out import Answers, batches, collect, divide, fit_temperatures, held
 from al_lightning.inspection.thresholds import choose, leaving, losses
 from al_lightning.modules.layered import LayeredModule
+from al_lightning.nn.exits import exit_early
 from al_lightning.nn.path import READOUTS
 
 #: Batches that time is measured with.
 BATCHES = 6
 #: Turns of the full path and of exits.
 TURNS = 3
+#: Parts of a batch that may have to have left before the rest is copied together.
+LEAVING = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0)
 
 
 @dataclass
@@ -73,6 +77,24 @@ def speed(module: LayeredModule, inputs: list[Any]) -> float:
         return throughput(fast, inputs) / throughput(slow, inputs)
 
     return statistics.median(ratio(early, full) for _ in range(TURNS))
+
+
+def compaction(module: LayeredModule, inputs: list[Any]) -> dict[str, float]:
+    """Samples a second of early exits, over those of the full path, by the part that has to have left."""
+    chosen = module.exits.chosen()
+    assert chosen is not None
+    thresholds, way = chosen[0], READOUTS[chosen[1]]
+
+    def sure(scores: Tensor, k: int) -> Tensor:
+        return module.target.confidence(module.predictions(scores, k, way)) > thresholds[k - 1]
+
+    def early(leaving: float) -> Callable[[Any], Any]:
+        layers = module.layers.active()
+        return lambda x: exit_early(layers, module.read_input(x), sure, module.reader(way), leaving)
+
+    turns = [(throughput(module, inputs), [throughput(early(part), inputs) for part in LEAVING]) for _ in range(TURNS)]
+    ratios = [[rate / full for rate in rates] for full, rates in turns]
+    return {str(part): statistics.median(own) for part, own in zip(LEAVING, zip(*ratios))}
 
 
 def main() -> None:
@@ -121,7 +143,10 @@ def main() -> None:
         f"points on average; {statistics.median(fastest):.2f} times the full path's samples a second at batch "
         f"{given.batch_size}"
     )
-    save(given.output, {**environment(), "threads": given.threads, "samples": size}, rows)
+    by_part = compaction(module, inputs)
+    print("times the full path's samples a second, by the part that has to have left:", by_part)
+    about = {**environment(), "threads": given.threads, "samples": size, "compaction": by_part}
+    save(given.output, about, rows)
 
 
 if __name__ == "__main__":
