@@ -84,7 +84,7 @@ def draw_exits(points: Sequence[Point], title: str, path: Path) -> None:
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes: Any = figure.subplots()
     groups: dict[str, tuple[list[Point], dict[str, Any]]] = {
-        "fixed paths": ([p for p in points if not p.exits and not p.beside], {"marker": "s", "linestyle": ":"}),
+        "fixed paths": ([p for p in points if not p.exits and not p.beside], {"marker": "s", "linestyle": ""}),
         "early exits": ([p for p in points if p.exits and not p.chosen], {"marker": "o", "linestyle": "-"}),
         "other networks": ([p for p in points if p.beside], {"marker": "D", "linestyle": ""}),
         "chosen thresholds": ([p for p in points if p.chosen], {"marker": "*", "markersize": 16, "linestyle": ""}),
@@ -98,6 +98,6 @@ def draw_exits(points: Sequence[Point], title: str, path: Path) -> None:
         where = (point.throughput, 100 * point.accuracy)
         axes.annotate(point.name, where, (0, 8), textcoords="offset points", ha="center")
     axes.margins(0.08)
-    axes.set(title=title, xlabel="samples a second", ylabel="accuracy on held-out data, %")
+    axes.set(title=title, xscale="log", xlabel="samples a second", ylabel="accuracy on held-out data, %")
     axes.legend()
     figure.savefig(path, dpi=120)
