@@ -75,7 +75,7 @@ def inputs(batch_size: int, tokens: int | None) -> Any:
 
 
 def measure(network: str, batch_size: int, tokens: int | None, seconds: float) -> Row:
-    """Let the three take turns for some time, and compare their medians."""
+    """Let the four take turns for some time, and compare their medians."""
     module, nothing, x = make(network), empty(), inputs(batch_size, tokens)
     first = module.layers.active()[0]
     bare = nn.Sequential(first.f, first.b, first.h)

@@ -91,7 +91,7 @@ def shortcuts(document: Document) -> list[str]:
         [
             row["network"], str(row["batch_size"]), str(row["tokens"] or ""), f"{row['full_ms']:.2f}",
             f"{row['first_ms']:.2f}", f"{row['empty_ms']:.2f}", f"{row['share']:.4f}", f"{row['of_expected']:.2f}",
-            f"{row['of_modules']:.2f}", f"{row['faster']:.1f}",
+            f"{row['of_modules']:.2f}" if "of_modules" in row else "", f"{row['faster']:.1f}",
         ]
         for row in document["rows"]
     ]  # fmt: skip

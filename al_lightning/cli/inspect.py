@@ -21,7 +21,7 @@ from al_lightning.cli.checkpoint_arguments import asked_checkpoint
 from al_lightning.experiments.table import WAYS
 from al_lightning.inspection.calibrate import Calibrated, beside, calibrate
 from al_lightning.inspection.figures import Point, draw_exits, draw_layers
-from al_lightning.inspection.held_out import batches, collect
+from al_lightning.inspection.held_out import Answers, batches, collect
 from al_lightning.inspection.layers import LayerRow, inspect_layers, warnings_of
 from al_lightning.modules.layered import LayeredModule
 from al_lightning.nn.state import batch_size
@@ -59,8 +59,8 @@ def main(args: Sequence[str]) -> list[LayerRow]:
     inputs = [x for x, _ in itertools.islice(batches(module, trainer, data, loader), BATCHES)]
     if not inputs:
         raise ValueError("Expected held-out data to look at, but there are none. Train with `--data.val_fraction 0.1`.")
-    with trainer.precision_plugin.forward_context():  # time is that of the precision which was asked for
-        rows = inspect_layers(module, inputs[0], dict(trainer.callback_metrics))
+    precision = trainer.precision_plugin.forward_context
+    rows = inspect_layers(module, inputs[0], dict(trainer.callback_metrics), precision)
     output = Path(given.output) if given.output else Path(path).with_name(f"{Path(path).stem}-inspect")
     output.mkdir(parents=True, exist_ok=True)
     console.print(layer_table(rows, module, batch_size(inputs[0])))
@@ -70,10 +70,11 @@ def main(args: Sequence[str]) -> list[LayerRow]:
     draw_layers(rows, f"{type(module).__name__}, {path}", output / "layers.png")
     if given.calibrate:
         answers = collect(module, trainer, data, loader)
-        with trainer.precision_plugin.forward_context():
-            found = calibrate(module, answers, inputs, given.max_loss / 100, given.confidence)
+        # First, so that whatever cannot be compared is refused before the checkpoint changes.
+        others = [_beside(other, rest, answers) for other in given.beside]
+        found = calibrate(module, answers, inputs, given.max_loss / 100, given.confidence, precision)
+        found.points.extend(others)
         _keep(path, module)
-        found.points.extend(_beside(other, rest) for other in given.beside)
         console.print(exit_table(found, given.max_loss, given.confidence))
         draw_exits(found.points, f"Early exits of {type(module).__name__}", output / "exits.png")
         console.print(f"Thresholds and temperatures are kept in {path}.")
@@ -107,14 +108,17 @@ def _arguments(args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         raise ValueError(
             "Expected `--beside` together with `--calibrate`, whose table and picture it adds to. Pass it."
         )
+    missing = [path for path in given.beside if not Path(path).is_file()]
+    if missing:
+        raise ValueError(f"Expected `--beside` to name checkpoints, but there is no file {', '.join(missing)}.")
     return given, rest
 
 
-def _beside(path: str, rest: Sequence[str]) -> Point:
+def _beside(path: str, rest: Sequence[str], answers: Answers) -> Point:
     """Another checkpoint's accuracy and throughput, with the same data and Trainer."""
     cli = trainer_commands.run("validate", [*rest, "--ckpt_path", path])
     cli.model.to(cli.trainer.strategy.root_device).eval()
-    return beside(cli.model, cli.trainer, cli.datamodule, cli.datamodule.val_dataloader(), BATCHES)
+    return beside(cli.model, cli.trainer, cli.datamodule, answers, BATCHES)
 
 
 def layer_table(rows: Sequence[LayerRow], module: LayeredModule, samples: int) -> Table:

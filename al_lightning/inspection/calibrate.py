@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import lightning.pytorch as pl
 import torch
@@ -19,6 +21,10 @@ from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.layered import LayeredModule
 from al_lightning.nn.path import READOUTS
 from al_lightning.nn.state import batch_size
+
+Precision: TypeAlias = Callable[[], AbstractContextManager[Any]]
+#: From what answers a batch to samples a second.
+Rate: TypeAlias = Callable[[Callable[[Any], Any]], float]
 
 #: Proposals of which the throughput is measured.
 SHOWN = 12
@@ -42,7 +48,12 @@ class Calibrated:
 
 
 def calibrate(
-    module: LayeredModule, answers: Answers, inputs: Sequence[Any], largest: float, confidence: float
+    module: LayeredModule,
+    answers: Answers,
+    inputs: Sequence[Any],
+    largest: float,
+    confidence: float,
+    precision: Precision = nullcontext,
 ) -> Calibrated:
     """Fit temperatures, choose thresholds of the module's own way to read paths out, and give it both.
 
@@ -52,6 +63,7 @@ def calibrate(
         inputs: some of their batches, to measure time with.
         largest: accuracy that early exits may lose against the module's own path, in [0, 1].
         confidence: probability, in (0, 1), with which they lose no more.
+        precision: the context of a forward that is timed.
 
     Raises:
         ValueError: if the samples cannot promise that.
@@ -61,31 +73,31 @@ def calibrate(
     fit_temperatures(module, fitting)
     rest = held(module, deciding, way)
     choice = choose(rest, largest, confidence)
-    points = [_fixed(module, rest, inputs, k) for k in range(1, depth + 1)]
+    rate = functools.partial(throughput, inputs=inputs, precision=precision)
+    points = [_fixed(module, rest, rate, k) for k in range(1, depth + 1)]
     tried = proposals(depth)
-    points += [
-        _exits(module, rest, inputs, tried[int(place)], False) for place in torch.linspace(0, len(tried) - 1, SHOWN)
-    ]
-    points.append(_exits(module, rest, inputs, choice.thresholds, True))
+    shown = [tried[round(n * (len(tried) - 1) / (SHOWN - 1))] for n in range(SHOWN)]
+    points += [_exits(module, rest, rate, thresholds, False) for thresholds in shown]
+    points.append(_exits(module, rest, rate, choice.thresholds, True))
     module.exits.keep(choice.thresholds, largest, confidence, READOUTS.index(way))
     return Calibrated(choice, len(deciding.labels), points)
 
 
-def _fixed(module: LayeredModule, rest: Held, inputs: Sequence[Any], k: int) -> Point:
+def _fixed(module: LayeredModule, rest: Held, rate: Rate, k: int) -> Point:
     path = module.path(k)
-    rate = throughput(lambda x: path(module.read_input(x)), inputs)
-    return Point(f"path {k}", float(rest.right[:, k - 1].double().mean()), rate, exits=False)
+    samples = rate(lambda x: path(module.read_input(x)))
+    return Point(f"path {k}", float(rest.right[:, k - 1].double().mean()), samples, exits=False)
 
 
-def _exits(module: LayeredModule, rest: Held, inputs: Sequence[Any], thresholds: Tensor, chosen: bool) -> Point:
+def _exits(module: LayeredModule, rest: Held, rate: Rate, thresholds: Tensor, chosen: bool) -> Point:
     module.exits.keep(thresholds, 0.0, 0.0, READOUTS.index(module.readout))
     right = rest.right.gather(1, leaving(rest.confidence, thresholds).unsqueeze(1)).double().mean()
-    rate = throughput(lambda x: module.forward_adaptive(x, "calibrated"), inputs)
-    return Point("early exits", float(right), rate, exits=True, chosen=chosen)
+    samples = rate(lambda x: module.forward_adaptive(x, "calibrated"))
+    return Point("early exits", float(right), samples, exits=True, chosen=chosen)
 
 
 def beside(
-    module: SupervisedModule, trainer: pl.Trainer, data: pl.LightningDataModule, loader: Iterable[Any], count: int
+    module: SupervisedModule, trainer: pl.Trainer, data: pl.LightningDataModule, answers: Answers, count: int
 ) -> Point:
     """Accuracy and throughput of another network, by its own way to answer.
 
@@ -93,24 +105,40 @@ def beside(
         module: trained, in evaluation mode.
         trainer: whose precision and device count.
         data: whose hooks make batches what the module reads.
-        loader: of the data that were held out, in the order of the network that it stands beside.
+        answers: of the network that it stands beside, to the same held-out samples.
         count: how many batches time is measured with.
+
+    Raises:
+        ValueError: if the samples are others.
     """
-    rest = divide(collect(module, trainer, data, loader))[1]  # those that decide
+    loader = data.val_dataloader()
+    own = collect(module, trainer, data, loader)
+    if not torch.equal(own.labels, answers.labels):
+        raise ValueError(
+            f"Expected the networks of `--beside` to be validated on the same samples, but {type(module).__name__} has "
+            f"{len(own.labels)} and the other {len(answers.labels)}, or their labels differ. Train both with the same "
+            "data, `--data.seed` and `--data.val_fraction`."
+        )
+    rest = divide(own)[1]  # those that decide
     right = module.predictions(rest.scores[module.readout_name()].to(module.device)).argmax(-1).cpu() == rest.labels
     inputs = [x for x, _ in itertools.islice(batches(module, trainer, data, loader), count)]
     millions = sum(p.numel() for p in module.scoring_network().parameters()) / 1e6
     if isinstance(module, LayeredModule):
         millions = module.inference_parameters() / 1e6
     name = f"{type(module).__name__}, {millions:.3g} M"
-    with trainer.precision_plugin.forward_context():
-        rate = throughput(module, inputs)
+    rate = throughput(module, inputs, trainer.precision_plugin.forward_context)
     return Point(name, float(right.double().mean()), rate, exits=False, beside=True)
 
 
-def throughput(answer: Callable[[Any], Any], inputs: Sequence[Any]) -> float:
-    """Samples a second, over batches that come round again until some time is over."""
-    with torch.inference_mode():
+def throughput(answer: Callable[[Any], Any], inputs: Sequence[Any], precision: Precision = nullcontext) -> float:
+    """Samples a second, over batches that come round again until some time is over.
+
+    Args:
+        answer: what is timed.
+        inputs: the batches.
+        precision: the context of a forward.
+    """
+    with torch.inference_mode(), precision():
         answer(inputs[0])
         samples, start = 0, time.perf_counter()
         while time.perf_counter() - start < SECONDS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -68,16 +69,22 @@ def multiplications(path: nn.Module, x: Any) -> float:
     return float(counter.get_total_flops() // 2 + lstms.missing) / batch_size(x)
 
 
-def latency(path: Callable[[Any], Any], x: Any, repeats: int = 10) -> float:
+def latency(
+    path: Callable[[Any], Any],
+    x: Any,
+    repeats: int = 10,
+    precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> float:
     """Median seconds of a forward of a batch, without gradients; the device has done its work.
 
     Args:
         path: such as ``module.path(k)``, in evaluation mode.
         x: a batch that it reads.
         repeats: counted forwards.
+        precision: the context of a forward.
     """
     seconds = []
-    with torch.inference_mode():
+    with torch.inference_mode(), precision():
         for _ in range(WARM_UP + repeats):
             start = _now()
             path(x)

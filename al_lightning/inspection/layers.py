@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,13 +41,19 @@ class LayerRow:
     codes: Spread | None
 
 
-def inspect_layers(module: LayeredModule, x: Any, validated: dict[str, Any]) -> list[LayerRow]:
+def inspect_layers(
+    module: LayeredModule,
+    x: Any,
+    validated: dict[str, Any],
+    precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> list[LayerRow]:
     """A row for each active layer.
 
     Args:
         module: trained, in evaluation mode.
         x: a batch as the module reads it, for costs.
         validated: metrics of a validation, by name.
+        precision: the context of a forward that is timed.
     """
     x, rows = module.read_input(x), []
     classes = module.encoded_classes()
@@ -68,7 +76,7 @@ def inspect_layers(module: LayeredModule, x: Any, validated: dict[str, Any]) -> 
                 said(f"val_layer{number}_reconstruction"),
                 {name: float(validated[f"{metric}{name}"]) for name in endings if f"{metric}{name}" in validated},
                 multiplications(path, x),
-                1000 * latency(path, x),
+                1000 * latency(path, x, precision=precision),
                 codes[number - 1],
             )
         )

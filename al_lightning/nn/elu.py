@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from al_lightning.nn.unrecorded import unrecorded_on_cpu
+
 #: Numbers that are worked on at a time, so that they stay in the processor's cache.
 CHUNK = 131_072
 
@@ -12,8 +14,9 @@ CHUNK = 131_072
 class ELU(nn.ELU):
     r"""``nn.ELU``, :math:`\max(x, 0) + \alpha (e^{\min(x, 0)} - 1)`, with a faster forward where nothing is trained.
 
-    torch computes ``expm1`` for it, which on a CPU takes seven times as long as ``exp`` and half of all time that the
-    paper's CNN needs. What comes out differs from torch's by rounding, 1e-7 in float32.
+    torch computes ``expm1`` for it, which on a CPU takes several times as long as ``exp``; the paper's CNN, whose
+    activation it is, needs two thirds of the time without (benchmarks/results/shortcuts-cpu-before.json). What comes
+    out differs from torch's by rounding, 1e-7 in float32.
 
     Args:
         alpha: :math:`\alpha`.
@@ -27,10 +30,7 @@ class ELU(nn.ELU):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (B, ...) to the same shape and dtype."""
-        exact = x.dtype in (torch.float32, torch.float64)  # in half precision exp(x) - 1 would be far off
-        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        recorded = torch.is_grad_enabled() or torch.compiler.is_compiling() or tracing
-        if recorded or x.device.type != "cpu" or not exact or x.ndim == 0:
+        if not unrecorded_on_cpu(x) or x.ndim == 0:
             return super().forward(x)
         y = x if self.inplace else x.clone()
         for part in torch.split(y, max(1, CHUNK * len(y) // max(1, y.numel()))):

@@ -41,8 +41,8 @@ def bridged(f: nn.Module, bridge: nn.Module, s: State) -> Tensor | None:
     return f.bridged(s, bridge) if isinstance(f, BridgedEncoder) else None
 
 
-def associate(f: nn.Module, bridge: nn.Module, s: State) -> Tensor:
-    """``bridge(f(s))``, (B, target_dim), where nobody else reads ``f(s)``."""
+def end_path(f: nn.Module, bridge: nn.Module, s: State) -> Tensor:
+    """``bridge(f(s))``, (B, target_dim), of the layer at which a path ends, so that nobody else reads ``f(s)``."""
     faster = bridged(f, bridge, s)
     if faster is not None:
         return faster
@@ -98,10 +98,11 @@ class InferencePath(nn.Module):
 
     def forward(self, x: State) -> Tensor:
         """Scores (B, width) of an input (B, ...)."""
-        s, last = x, self.encoders[-1]
-        for f in self.encoders[:-1]:
+        *below, last = self.encoders
+        s = x
+        for f in below:
             s = f(s)
-        t = associate(last, self.bridge, s)
+        t = end_path(last, self.bridge, s)
         for h in self.decoders:
             t = h(t)
         return t
@@ -139,19 +140,18 @@ class CodePath(nn.Module):
 
     def forward(self, x: State) -> Tensor:
         """Scores (B, num_classes) of an input (B, ...)."""
-        s, scores, last = x, [], len(self.encoders) - 1
-        for number, f in enumerate(self.encoders):
-            if number == last:
-                scores.append(self._score(number, associate(f, self.bridges[-1], s)))
-                continue
+        *below, last = self.encoders
+        s, scores = x, []
+        for number, f in enumerate(below, -self.first):
             s = f(s)
-            if number >= self.first:
-                scores.append(self._score(number, self.bridges[number - self.first](s)))
+            if number >= 0:
+                scores.append(self._score(number, self.bridges[number](s)))
+        scores.append(self._score(len(below) - self.first, end_path(last, self.bridges[-1], s)))
         return mean_scores(scores)
 
     def _score(self, number: int, association: Tensor) -> Tensor:
-        own = number - self.first
-        return class_scores(association, self.get_buffer(f"codes{own}"), self.temperatures[own])
+        """Similarities of what a bridge says with its codes; numbers are those of ``self.bridges``."""
+        return class_scores(association, self.get_buffer(f"codes{number}"), self.temperatures[number])
 
     def parameter_count(self) -> int:
         """Number of parameters and of constants that inference uses."""

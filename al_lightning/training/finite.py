@@ -42,12 +42,12 @@ def raise_not_finite(trainer: pl.Trainer, what: str, batch_idx: int) -> NoReturn
 
 
 def warn_of_bad_samples(scores: Tensor) -> Tensor:
-    """Name the samples of a batch whose scores (B, width) are no numbers; the device is waited for once.
+    """Name the samples of a batch whose scores (B, ...) are no numbers; the device is waited for once.
 
     Returns:
         The scores.
     """
-    bad = scores.isnan().any(1).nonzero().flatten().tolist()
+    bad = scores.isnan().unsqueeze(-1).flatten(1).any(1).nonzero().flatten().tolist()
     if bad:
         warnings.warn(
             f"Expected inputs that are numbers, but the scores of {len(bad)} of {len(scores)} samples are not: numbers "

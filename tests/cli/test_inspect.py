@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import re
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 
 import al_lightning as al
 from al_lightning.cli.main import main
+from al_lightning.inspection.calibrate import throughput
+from al_lightning.inspection.cost import latency
 
 TINY = ["--data", "Digits", "--data.train_samples=200", "--trainer.max_epochs=2", "--trainer.accelerator=cpu"]
 
@@ -90,6 +93,27 @@ def test_thresholds_are_chosen_and_kept(
     assert len(Path("predictions.csv").read_text().splitlines()) > 100
 
 
+def test_others_are_shown_beside_the_same_samples_only(trained: str) -> None:
+    main(["fit", "--model", "MLPBP", *TINY, "--data.val_fraction=0.3", "--trainer.default_root_dir=other"])
+    other, before = str(next(Path("other").rglob("best.ckpt"))), Path(trained).read_bytes()
+    with pytest.raises(ValueError, match=r"validated on the same samples, but MLPBP has 60 and the other 80"):
+        main(["inspect", "--ckpt_path", trained, "--calibrate", "--max_loss=30", "--beside", other])
+    assert Path(trained).read_bytes() == before
+
+
+def test_time_is_that_of_the_precision() -> None:
+    seen = []
+
+    def answer(x: torch.Tensor) -> None:
+        seen.append(torch.is_autocast_enabled("cpu"))
+
+    half = functools.partial(torch.autocast, "cpu", torch.bfloat16)
+    throughput(answer, [torch.zeros(3, 2)], half)
+    latency(answer, torch.zeros(3, 2), precision=half)
+    assert all(seen)
+    assert len(seen) > 10
+
+
 def test_what_cannot_be_inspected(
     trained: str, checkpoints: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +123,8 @@ def test_what_cannot_be_inspected(
         main(["inspect", "--ckpt_path", checkpoints["MLPBP"]])
     with pytest.raises(ValueError, match="`--beside` together with `--calibrate`"):
         main(["inspect", "--ckpt_path", trained, "--beside", trained])
+    with pytest.raises(ValueError, match=r"`--beside` to name checkpoints, but there is no file gone\.ckpt"):
+        main(["inspect", "--ckpt_path", trained, "--calibrate", "--beside", trained, "gone.ckpt"])
     with pytest.raises(ValueError, match=r"`--confidence` to be above 0 and below 1, but got 1\.5"):
         main(["inspect", "--ckpt_path", trained, "--calibrate", "--confidence=1.5"])
     with pytest.raises(ValueError, match=r"`--max_loss` to be above 0 and below 100 points, but got 0\.0"):

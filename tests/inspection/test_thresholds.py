@@ -1,4 +1,4 @@
-"""Thresholds for early exits: what they cost and lose, by loops over samples, and whether their promise holds."""
+"""Thresholds for early exits: what they lose, by loops over samples, and whether their promise holds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def walked(sample: int, of: Held, thresholds: Tensor) -> int:
     return of.confidence.shape[1] - 1
 
 
-def test_leaving_losing_and_paying() -> None:
+def test_leaving_and_losing() -> None:
     some, thresholds = held(60, 0), torch.tensor([0.9, 0.85, 0.0])
     paths = [walked(n, some, thresholds) for n in range(60)]
     assert {0, 1, 2} == set(paths)

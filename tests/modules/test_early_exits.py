@@ -13,6 +13,7 @@ from networks import AL, batches, build, inputs
 
 import al_lightning as al
 from al_lightning.nn.path import READOUTS, Readout
+from al_lightning.training.finite import warn_of_bad_samples
 
 Make = Callable[..., pl.Trainer]
 
@@ -118,6 +119,16 @@ def test_predictions_of_a_sample_that_is_no_number_have_no_class(confidence: flo
         rows = module.target.rows(module.answer(x))
     assert [name for name, _ in rows] == [kept[0][0], "", kept[2][0]]
     assert [p for _, p in rows] == pytest.approx([kept[0][1], float("nan"), kept[2][1]], abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 2), (3, 2, 2)])
+def test_scores_of_any_shape_are_looked_at(shape: tuple[int, ...]) -> None:
+    scores = torch.zeros(shape)
+    assert warn_of_bad_samples(scores) is scores
+    assert warn_of_bad_samples(scores[:0]).shape == scores[:0].shape
+    scores.view(3, -1)[2, -1] = torch.nan
+    with pytest.warns(UserWarning, match=r"of 1 of 3 samples are not: numbers \[2\]"):
+        warn_of_bad_samples(scores)
 
 
 def test_thresholds_that_are_not_there_or_of_another_read_out() -> None:

@@ -65,6 +65,10 @@ def test_whoever_wants_to_see_the_vectors_sees_them() -> None:
     f, bridge = (part.bfloat16() for part in layer())
     assert f.bridged(x, bridge) is None
 
+    f, bridge = layer()
+    f.embedding.max_norm = 0.1  # a lookup shortens the vectors first
+    assert f.bridged(x, bridge) is None
+
     class Own(nn.Embedding):
         """A user's lookup."""
 
