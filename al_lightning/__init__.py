@@ -17,6 +17,8 @@ from al_lightning.modules import (
     ConvertedAL,
     ConvertedBP,
     ConvertedOptions,
+    ConvertedTextAL,
+    ConvertedTextBP,
     ResNetAL,
     ResNetBP,
     TransformerAL,
@@ -24,6 +26,7 @@ from al_lightning.modules import (
 )
 from al_lightning.nn.convert import associate, to_al_layers
 from al_lightning.nn.layer import ALLayer, LayerLosses
+from al_lightning.nn.split import SplitNetwork, split_network
 from al_lightning.nn.state import detach
 from al_lightning.strategies import PipelineStrategy
 
@@ -44,14 +47,18 @@ __all__ = [
     "ConvertedAL",
     "ConvertedBP",
     "ConvertedOptions",
+    "ConvertedTextAL",
+    "ConvertedTextBP",
     "LayerLosses",
     "PipelineStrategy",
     "ResNetAL",
     "ResNetBP",
+    "SplitNetwork",
     "TransformerAL",
     "TransformerBP",
     "__version__",
     "associate",
     "detach",
+    "split_network",
     "to_al_layers",
 ]  # fmt: skip

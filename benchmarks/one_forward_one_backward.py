@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B
 from torch.optim import Optimizer
 
-from al_lightning.strategies.split import balance
+from al_lightning.nn.balance import balance
 
 #: How often each block is timed; the fastest counts.
 REPEATS = 3

@@ -25,7 +25,7 @@ from simulation import Link, data_parallel_seconds, microbatch_seconds, pipeline
 from step import TEXT, save
 
 from al_lightning.experiments.environment import environment
-from al_lightning.strategies.split import balance
+from al_lightning.nn.balance import balance
 
 #: Micro-batches for each stage: with four, GPipe's paper calls the bubble negligible (arXiv 1811.06965, section 2.3).
 MICROBATCHES = 4

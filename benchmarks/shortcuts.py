@@ -30,7 +30,7 @@ from torch import nn
 
 import al_lightning as al
 from al_lightning.experiments.environment import environment
-from al_lightning.inspection.cost import multiplications
+from al_lightning.nn.multiplications import multiplications
 
 #: Words of the vocabulary.
 WORDS = 30_000

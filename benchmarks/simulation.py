@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from al_lightning.strategies.split import balance
+from al_lightning.nn.balance import balance
 
 
 class Link(NamedTuple):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from al_lightning.inspection.codes import Spread, spread_of
-from al_lightning.inspection.cost import latency, multiplications
+from al_lightning.inspection.cost import latency
 from al_lightning.modules.layered import LayeredModule
+from al_lightning.nn.multiplications import multiplications
 from al_lightning.nn.path import encode_classes
 
 

@@ -4,6 +4,7 @@ from al_lightning.modules.al import ALModule
 from al_lightning.modules.bp import BPModule
 from al_lightning.modules.cnn import CNNAL, CNNBP
 from al_lightning.modules.converted import ConvertedAL, ConvertedBP
+from al_lightning.modules.converted_text import ConvertedTextAL, ConvertedTextBP
 from al_lightning.modules.lstm import LSTMAL, LSTMBP
 from al_lightning.modules.mlp import MLPAL, MLPBP
 from al_lightning.modules.options import ALOptions, BPOptions, ConvertedOptions
@@ -27,6 +28,8 @@ __all__ = [
     "ConvertedAL",
     "ConvertedBP",
     "ConvertedOptions",
+    "ConvertedTextAL",
+    "ConvertedTextBP",
     "ResNetAL",
     "ResNetBP",
     "TransformerAL",

@@ -1,21 +1,30 @@
-"""Image networks from their blocks: by Associated Learning through Algorithm 1, and by backpropagation with a head."""
+"""Image networks from blocks, or cut into blocks: by Associated Learning (Algorithm 1), and by backpropagation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 from typing_extensions import Unpack
 
 from al_lightning.modules.al import ALModule
+from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.bp import BPModule
+from al_lightning.modules.network import Network, build_network, load_weights
 from al_lightning.modules.options import AssociatedOptions, BPOptions, split_options
 from al_lightning.nn.bridges import BRIDGE_DIM, LEAN_POOL, BridgeKind, SquashingActivation
-from al_lightning.nn.convert import to_al_layers
+from al_lightning.nn.convert import Blocks, to_al_layers
+from al_lightning.nn.frozen import FrozenEncoder
 from al_lightning.nn.image_units import initialise
 from al_lightning.nn.inputs import ImageCheck, VectorCheck
+from al_lightning.nn.split import SplitNetwork, split_network
 from al_lightning.targets.classes import as_target
+
+#: Blocks that a network is cut into if nobody says how many.
+CUTS = 4
 
 
 def _example(in_channels: int, image_size: int, in_features: int | None) -> torch.Tensor:
@@ -30,8 +39,51 @@ def _check(in_channels: int, image_size: int, in_features: int | None) -> ImageC
     return ImageCheck(in_channels, image_size) if in_features is None else VectorCheck(in_features)
 
 
-class ConvertedAL(ALModule):
-    """Blocks of an image network, each an AL layer.
+class ConvertedModule(SupervisedModule):
+    """Abstract part of both siblings: a network that somebody else built, and where its weights come from."""
+
+    # Where a network starts from is in its weights afterwards; the file may be gone.
+    run_time_arguments: ClassVar[frozenset[str]] = SupervisedModule.run_time_arguments | {"weights"}
+    unrecorded_arguments: ClassVar[frozenset[str]] = SupervisedModule.unrecorded_arguments | {"weights"}
+
+
+def _split(
+    blocks: Blocks | None,
+    network: Network | None,
+    network_args: dict[str, Any] | None,
+    weights: str | None,
+    cuts: int | Sequence[int | str] | None,
+    example: torch.Tensor,
+) -> SplitNetwork | None:
+    """A network in blocks and a head; None of blocks that stay as they are."""
+    if (blocks is None) == (network is None):
+        raise ValueError(
+            "Expected `blocks`, or a `network` that is cut into blocks, but got "
+            f"{'neither' if blocks is None else 'both'}. Give one of the two."
+        )
+    if network is None:
+        if network_args or weights is not None:
+            raise ValueError(
+                "Expected `network_args` and `weights` beside a `network`, but got blocks. Leave them out."
+            )
+        if cuts is None:
+            return None
+        assert blocks is not None
+        trunk = blocks if isinstance(blocks, nn.Module) else nn.Sequential(*blocks)
+        return split_network(trunk, cuts, example, keep_head=True)
+    built = build_network(network, network_args, weights)
+    split = split_network(built, CUTS if cuts is None else cuts, example)
+    if weights is not None and (isinstance(network, nn.Module) or Path(weights).is_file()):
+        load_weights(built, weights, frozenset(unit.calls()[-1] for unit in split.rest[-1:]))
+    return split
+
+
+def _frozen(blocks: Sequence[nn.Module]) -> list[nn.Module]:
+    return [FrozenEncoder(block) for block in blocks]
+
+
+class ConvertedAL(ConvertedModule, ALModule):
+    """Blocks of an image network, each an AL layer; or a network of somebody else's, cut into such blocks.
 
     The blocks keep the weights that they come with. Target encoders, target decoders and bridges start from He-normal
     weights and zero biases, as in the published image code, which draws all four functions alike. A bridge that ends
@@ -39,10 +91,20 @@ class ConvertedAL(ALModule):
     ends a point lower.
 
     Args:
-        blocks: the encoders ``f_1 .. f_L`` in order; each must return features (B, C, H, W) or (B, D).
+        blocks: the encoders ``f_1 .. f_L`` in order; each must return features (B, C, H, W), (B, T, D) or (B, D).
         num_classes: K; None with a ``target`` of another kind.
         in_channels: channels of the images.
         image_size: height and width of the images.
+        network: in place of blocks, a function or class that builds a network, such as ``torchvision.models.resnet18``,
+            or the network. Its last Linear, with the pooling before it, is left out: bridges and decoders make scores.
+        network_args: of that function or class.
+        weights: that the network starts from: what it takes as ``weights``, such as ``"DEFAULT"``, or the file of a
+            state dict. In no checkpoint.
+        cuts: how many AL layers the network is cut into, of about the same number of multiplications (4 if None), or
+            the modules with which all but the first begin; see :func:`~al_lightning.split_network`. Of ``blocks``: each
+            is a layer if None.
+        freeze_encoder: whether the blocks keep their weights, in evaluation mode; bridges, target encoders and target
+            decoders learn.
         target_dim: N, width of every encoded target.
         bridge: ``"lean"`` (pool, one Linear: linear, as the text of the paper says), ``"dense"`` (pool, Linear, batch
             norm, ELU, Linear), ``"conv"`` (a 3x3 convolution to twice the channels, norm, ELU, then as a dense one) or
@@ -59,11 +121,16 @@ class ConvertedAL(ALModule):
 
     def __init__(
         self,
-        blocks: Sequence[nn.Module] | nn.Sequential,
+        blocks: Blocks | None = None,
         num_classes: int | None = None,
         in_channels: int = 3,
         image_size: int = 32,
         *,
+        network: Network | None = None,
+        network_args: dict[str, Any] | None = None,
+        weights: str | None = None,
+        cuts: int | Sequence[int | str] | None = None,
+        freeze_encoder: bool = False,
         target_dim: int = 128,
         bridge: BridgeKind = "lean",
         bridge_activation: SquashingActivation | None = None,
@@ -75,10 +142,13 @@ class ConvertedAL(ALModule):
     ) -> None:
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
         association, rest = split_options(options, target)
+        example = _example(in_channels, image_size, in_features)
+        split = _split(blocks, network, network_args, weights, cuts, example)
+        encoders = list(blocks or ()) if split is None else split.blocks
         layers = to_al_layers(
-            blocks,
+            _frozen(encoders) if freeze_encoder else encoders,
             target.width,
-            _example(in_channels, image_size, in_features),
+            example,
             target_dim,
             bridge=bridge,
             bridge_activation=bridge_activation,
@@ -95,8 +165,8 @@ class ConvertedAL(ALModule):
         self.input_check = _check(in_channels, image_size, in_features)
 
 
-class ConvertedBP(BPModule):
-    """Blocks of an image network and a head, trained end to end.
+class ConvertedBP(ConvertedModule, BPModule):
+    """Blocks of an image network and a head, trained end to end; or a network of somebody else's.
 
     Args:
         blocks: the trunk, in order.
@@ -104,21 +174,39 @@ class ConvertedBP(BPModule):
         num_classes: K; None with a ``target`` of another kind.
         in_channels: channels of the images.
         image_size: height and width of the images.
+        network: in place of blocks and head, a function or class that builds a network, such as
+            ``torchvision.models.resnet18``, or the network. Its last Linear is replaced where it has another number of
+            outputs; a network that does not end in one gets one.
+        network_args: of that function or class.
+        weights: that the network starts from: what it takes as ``weights``, such as ``"DEFAULT"``, or the file of a
+            state dict. In no checkpoint.
+        freeze_encoder: whether all but the head keep their weights, in evaluation mode.
         in_features: D, for vectors (B, D) in place of images; ``in_channels`` and ``image_size`` mean nothing then.
         options: see :class:`~al_lightning.BPModule`.
     """
 
     def __init__(
         self,
-        blocks: Sequence[nn.Module] | nn.Sequential,
-        head: Callable[[int], nn.Module],
+        blocks: Blocks | None = None,
+        head: Callable[[int], nn.Module] | None = None,
         num_classes: int | None = None,
         in_channels: int = 3,
         image_size: int = 32,
         *,
+        network: Network | None = None,
+        network_args: dict[str, Any] | None = None,
+        weights: str | None = None,
+        freeze_encoder: bool = False,
         in_features: int | None = None,
         **options: Unpack[BPOptions],
     ) -> None:
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
-        super().__init__(nn.Sequential(*blocks, head(target.width)), num_classes, **options)
+        split = _split(blocks, network, network_args, weights, None if network is None else 1,
+                       _example(in_channels, image_size, in_features))  # fmt: skip
+        trunk, end = (list(blocks or ()), head) if split is None else (split.blocks, head or split.head)
+        if end is None:
+            raise ValueError("Expected `head` beside `blocks`, to make scores of what they return, but got None.")
+        super().__init__(
+            nn.Sequential(*(_frozen(trunk) if freeze_encoder else trunk), end(target.width)), num_classes, **options
+        )
         self.input_check = _check(in_channels, image_size, in_features)

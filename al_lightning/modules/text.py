@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import nn
@@ -19,8 +19,12 @@ from al_lightning.nn.convert import associate, code_width
 from al_lightning.nn.embedding import TokenEmbedding
 from al_lightning.nn.inputs import TokenCheck
 from al_lightning.nn.sequence import Pool, PooledState, Pooling, sequence_bridge
+from al_lightning.nn.text_encoder import EncoderEmbedding
 from al_lightning.nn.vocabulary import TextEncoder
 from al_lightning.targets.classes import as_target
+
+#: The first part of a text network.
+Embedding: TypeAlias = TokenEmbedding | EncoderEmbedding
 
 #: Texts that are predicted at a time.
 PREDICTED = 64
@@ -44,9 +48,7 @@ class TextModule(SupervisedModule):
     #: Most tokens of a text in training, the rest of which was cut off; None if nothing was cut.
     max_length: int | None = None
 
-    def read_text(
-        self, embedding: TokenEmbedding, vocabulary: Sequence[str] | None, max_length: int | None = None
-    ) -> None:
+    def read_text(self, embedding: Embedding, vocabulary: Sequence[str] | None, max_length: int | None = None) -> None:
         """Say which tokens there are, and how many of a text are read; called once, by a constructor.
 
         Raises:
@@ -54,7 +56,7 @@ class TextModule(SupervisedModule):
         """
         _check_max_length(max_length)
         self.max_length = max_length
-        self.vocab_size = embedding.embedding.num_embeddings
+        self.vocab_size = embedding.vocab_size
         self.vocabulary = None if vocabulary is None else list(vocabulary)
         self.input_check = TokenCheck(self.vocab_size)
         self.own_callbacks.append(TextReport(embedding.found))
@@ -128,7 +130,7 @@ class TextAL(TextModule, ALModule):
 
     def __init__(
         self,
-        embedding: TokenEmbedding,
+        embedding: Embedding,
         blocks: Sequence[nn.Module],
         bridges: Sequence[PooledState],
         num_classes: int | None,
@@ -174,7 +176,7 @@ class TextBP(TextModule, BPModule):
 
     def __init__(
         self,
-        embedding: TokenEmbedding,
+        embedding: Embedding,
         blocks: Sequence[nn.Module],
         pooling: Pooling,
         head: Callable[[int], nn.Module],

@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import prod
 from typing import Literal, TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 
 from al_lightning.nn.image_units import conv_unit, dense_unit
 
@@ -30,6 +30,14 @@ BRIDGES: tuple[BridgeKind, ...] = ("lean", "dense", "conv", "paper")
 LEAN_POOL = 4
 #: Width of the hidden layer of a dense or convolutional bridge.
 BRIDGE_DIM = 256
+
+
+class Mean(nn.Module):
+    """The mean of a sequence's features, (B, T, D) to (B, D)."""
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Mean over T."""
+        return s.mean(1)
 
 
 def pooled_size(size: int, pool: int) -> int:
@@ -98,7 +106,8 @@ def make_bridge(
             to twice the channels, which halves maps that are larger than ``pool``, batch norm and ELU, then as
             ``"dense"``; of vectors, ``"dense"`` alone. ``"paper"``: the published image code's: flatten, then Linear to
             5 x ``target_dim``, sigmoid, Linear to ``target_dim``, sigmoid.
-        shape: shape of one sample's features, (C, H, W) or (D,).
+        shape: shape of one sample's features: a map (C, H, W); a sequence (T, D) without padding, such as the patches
+            of an image, whose mean every bridge but the published reads, behind layer norm; or a vector (D,).
         target_dim: N, the width of the encoded target.
         activation: what follows the last Linear of any bridge but the published: ``"tanh"``, ``"sigmoid"`` (section
             6.10) or nothing.
@@ -118,9 +127,9 @@ def make_bridge(
         >>> make_bridge("lean", (3, 32, 32), target_dim=10)(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 10])
     """
-    if len(shape) not in (1, 3):
+    if len(shape) not in (1, 2, 3):
         raise ValueError(
-            "Expected features of shape (D,) or (C, H, W) for a bridge, "
+            "Expected features of shape (D,), (T, D) or (C, H, W) for a bridge, "
             f"but got {shape}. Pool or flatten them at the end of the block."
         )
     check_bridge(kind, activation, pool, hidden)
@@ -134,7 +143,9 @@ def make_bridge(
         )
     squash = [] if activation is None else [SQUASHING[activation]()]
     parts: list[nn.Module] = []
-    features = shape[0]
+    features = shape[-1] if len(shape) == 2 else shape[0]
+    if len(shape) == 2:  # Transformers may end their blocks without a norm
+        parts += [Mean(), nn.LayerNorm(features)]
     if len(shape) == 3:
         channels, height, width = shape
         if kind == "conv":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, TypedDict
 
-import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
@@ -20,9 +19,12 @@ from al_lightning.nn.bridges import (
     make_bridge,
 )
 from al_lightning.nn.codes import CodeStart, start_at_simplex
+from al_lightning.nn.examine import examine
 from al_lightning.nn.layer import ALLayer
 
 TargetActivation: TypeAlias = SquashingActivation
+#: Encoders, in order.
+Blocks: TypeAlias = Sequence[nn.Module] | nn.Sequential
 
 
 class AssociationOptions(TypedDict, total=False):
@@ -60,7 +62,7 @@ def _check_target_dim(target_dim: int) -> None:
 
 
 def to_al_layers(
-    blocks: Sequence[nn.Module] | nn.Sequential,
+    blocks: Blocks,
     num_classes: int,
     example_input: Tensor,
     target_dim: int = 128,
@@ -75,11 +77,13 @@ def to_al_layers(
     """Give every block a bridge, a target encoder and a target decoder (Algorithm 1).
 
     ``g_i`` and ``h_i`` are Linear + activation; ``h_1`` returns to ``t_0`` and is linear unless
-    ``score_activation`` says otherwise. Shapes are found by running the example through the blocks once, in
-    evaluation mode, so that no statistics move.
+    ``score_activation`` says otherwise. Shapes are found by running the example through the blocks, of which nothing
+    is left: statistics and random numbers stay as they were. :func:`~al_lightning.split_network` makes blocks of a
+    network.
 
     Args:
-        blocks: the encoders ``f_1 .. f_L`` in order; each must return features (B, C, H, W) or (B, D).
+        blocks: the encoders ``f_1 .. f_L`` in order; each must return features (B, C, H, W), (B, T, D) or (B, D), leave
+            what it reads as it is, and have weights of its own.
         num_classes: K, or the ``width`` of another target kind.
         example_input: a batch of any size, with the shape and dtype that training will use.
         target_dim: N, the width of every ``t_i`` (the autoencoders are overcomplete, section 6.9); means nothing
@@ -97,24 +101,21 @@ def to_al_layers(
         L layers, ready for :class:`~al_lightning.ALModule`.
 
     Raises:
-        ValueError: if there is no block, or an argument or a block's output has no sense, naming it.
+        ValueError: if there is no block, or an argument has no sense, or a block cannot be an AL layer, naming it; see
+            :func:`~al_lightning.nn.examine.examine`.
 
     Example:
+        >>> import torch
         >>> blocks = [nn.Sequential(nn.Linear(6, 8), nn.Tanh()), nn.Sequential(nn.Linear(8, 7), nn.Tanh())]
         >>> layers = to_al_layers(blocks, 4, torch.zeros(1, 6), target_dim=5)
         >>> [(layer.b.in_features, layer.b.out_features) for layer in layers]
         [(8, 5), (7, 5)]
     """
     bridges: list[nn.Module] = []
-    state = example_input
     _check_target_dim(target_dim)
     target_dim = code_width(target_dim, num_classes, association.get("association", "mse"))
     check_bridge(bridge, bridge_activation, bridge_pool, bridge_dim, last_bridge_dims)
-    for number, block in enumerate(blocks, 1):
-        was_training = block.training
-        with torch.no_grad():
-            state = block.eval()(state)
-        block.train(was_training)
+    for number, (block, state) in enumerate(zip(blocks, examine(blocks, example_input)), 1):
         if not isinstance(state, Tensor):
             raise ValueError(
                 f"Expected block {number} ({type(block).__name__}) to return a tensor, "
@@ -133,7 +134,7 @@ def to_al_layers(
 
 
 def associate(
-    blocks: Sequence[nn.Module] | nn.Sequential,
+    blocks: Blocks,
     bridges: Sequence[nn.Module],
     width: int,
     target_dim: int = 128,

@@ -40,6 +40,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         #: (V,) bool, which words started from a file's vector; None without a file.
         self.found: Tensor | None = None
+        self.vocab_size = vocab_size
         self.embedding = nn.Embedding(vocab_size, dim, padding_idx=text.PAD)
         self.dropout = nn.Dropout(dropout)
         with torch.no_grad():
@@ -57,7 +58,7 @@ class TokenEmbedding(nn.Module):
         Returns:
             The vectors (B, T, D) and the lengths (B,), at least 1.
         """
-        tokens, lengths = _with_lengths(x)
+        tokens, lengths = with_lengths(x)
         return TokenSequence(self.dropout(self.embedding(tokens)), lengths)
 
     def bridged(self, x: Tensor | Tokens, bridge: nn.Module) -> Tensor | None:
@@ -82,7 +83,7 @@ class TokenEmbedding(nn.Module):
         pool, *rest = bridge
         if type(pool) is not Pool or pool.kind != "mean" or any(map(_hooked, (self, self.embedding, bridge, pool))):
             return None
-        tokens, lengths = _with_lengths(x)
+        tokens, lengths = with_lengths(x)
         own = valid_positions(TokenSequence(tokens, lengths)).to(weight.dtype)
         sums = F.embedding_bag(tokens, weight, mode="sum", per_sample_weights=own)
         association: Tensor = sums / lengths.unsqueeze(1).to(weight.dtype)
@@ -96,8 +97,8 @@ class TokenEmbedding(nn.Module):
         return usual and self.embedding.max_norm is None
 
 
-def _with_lengths(x: Tensor | Tokens) -> tuple[Tensor, Tensor]:
-    """Tokens (B, T) and how many there are of each text, at least 1: (B,)."""
+def with_lengths(x: Tensor | Tokens) -> tuple[Tensor, Tensor]:
+    """Tokens (B, T) and how many there are of each text, at least 1, (B,); counted where they are not known."""
     tokens, lengths = x if isinstance(x, Tokens) else (x, count_tokens(x))
     return tokens, lengths.clamp(min=1)
 

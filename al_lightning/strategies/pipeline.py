@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import Unpack
 
+from al_lightning.nn.balance import balance
 from al_lightning.strategies.adjust import AdjustedTrainer
 from al_lightning.strategies.gather import GatherWeights, fetch
 from al_lightning.strategies.link import Inbox
@@ -21,7 +22,7 @@ from al_lightning.strategies.loader import ArrivingBatches
 from al_lightning.strategies.neighbours import Neighbours
 from al_lightning.strategies.options import ProcessOptions
 from al_lightning.strategies.refuse import check_processes, check_run
-from al_lightning.strategies.split import Split, balance, check_stages, measure
+from al_lightning.strategies.split import Split, check_stages, measure
 from al_lightning.training.reduction import Share, share_tensors
 from al_lightning.training.stage import Arriving, Handover, StagedModule, StagedStrategy
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -53,40 +52,6 @@ class Split:
     def named(self) -> list[list[int]]:
         """Numbers of each stage's layers, from 1, as ``stages`` takes them."""
         return [[number + 1 for number in own] for own in self.ranges]
-
-
-def balance(costs: Sequence[float], stages: int) -> list[range]:
-    """Consecutive layers for each stage, so that the slowest stage is as fast as can be.
-
-    A pipeline is as fast as its slowest stage. Among the splits that are equally good by it, the one with the smallest
-    sum of squares is taken.
-
-    Args:
-        costs: of each layer, at least as many as stages.
-        stages: how many.
-
-    Returns:
-        Numbers, from 0, of each stage's layers.
-
-    Example:
-        >>> balance([1.0, 1.0, 1.0, 3.0], 2)
-        [range(0, 3), range(3, 4)]
-    """
-    sums = [0.0, *itertools.accumulate(costs)]
-    # best[n]: of the first n layers on the stages so far, the largest cost, the squares, and where stages end.
-    best: dict[int, tuple[float, float, list[int]]] = {0: (0.0, 0.0, [0])}
-    for stage in range(1, stages + 1):
-        new: dict[int, tuple[float, float, list[int]]] = {}
-        for end in range(stage, len(costs) - (stages - stage) + 1):
-            candidates = [
-                (max(largest, sums[end] - sums[start]), squares + (sums[end] - sums[start]) ** 2, [*ends, end])
-                for start, (largest, squares, ends) in best.items()
-                if start < end
-            ]
-            new[end] = min(candidates)
-        best = new
-    ends = best[len(costs)][2]
-    return [range(start, end) for start, end in itertools.pairwise(ends)]
 
 
 def check_stages(stages: Sequence[Sequence[int]], depth: int) -> list[range]:

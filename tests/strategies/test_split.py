@@ -12,7 +12,8 @@ import torch
 from conftest import K
 from networks import with_dropout
 
-from al_lightning.strategies.split import Split, balance, check_stages, measure
+from al_lightning.nn.balance import balance
+from al_lightning.strategies.split import Split, check_stages, measure
 
 
 def slowest(costs: list[float], split: list[range]) -> float:
