@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from conftest import K, hand_layers, loader
+from small_networks import small_resnet, tiny_bert
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -35,18 +36,30 @@ SMALL: dict[str, dict[str, Any]] = {
     "LSTMBP": dict(vocab_size=20, embedding_dim=6, hidden_dims=[4, 5]),
     "TransformerAL": dict(vocab_size=20, embedding_dim=6, feedforward_dims=[8, 8], heads=2, target_dim=8),
     "TransformerBP": dict(vocab_size=20, embedding_dim=6, feedforward_dims=[8, 8], heads=2),
+    "ConvertedTextAL": dict(network=tiny_bert, vocab_size=20, target_dim=8),
+    "ConvertedTextBP": dict(network=tiny_bert, vocab_size=20),
+    "ConvertedAL of a network": dict(network=small_resnet, in_channels=1, image_size=4, cuts=3, target_dim=8),
+    "ConvertedBP of a network": dict(network=small_resnet, in_channels=1, image_size=4),
 }
-MODULES = [
+
+
+def kind(name: str) -> Any:
+    """The class of a network, which may be built in more than one way."""
+    return getattr(al, name.split(maxsplit=1)[0])
+
+
+CLASSES = [
     n
     for n in al_lightning.modules.__all__
     if inspect.isclass(getattr(al, n)) and issubclass(getattr(al, n), SupervisedModule)
 ]
+MODULES = [*CLASSES, *(n for n in SMALL if n not in CLASSES)]
 #: Built from parts that no checkpoint of plain types holds.
 PARTS = {"ALModule": ["layers"], "BPModule": ["net"], "ConvertedAL": ["blocks"], "ConvertedBP": ["blocks", "head"]}
-ARCHITECTURES = [n for n in MODULES if n not in PARTS]
-TEXT = [n for n in MODULES if issubclass(getattr(al, n), TextModule)]
+ARCHITECTURES = [n for n in CLASSES if n not in PARTS]
+TEXT = [n for n in CLASSES if issubclass(getattr(al, n), TextModule)]
 IMAGE = [n for n in ARCHITECTURES if n not in TEXT]
-AL = [n for n in MODULES if issubclass(getattr(al, n), al.ALModule)]
+AL = [n for n in MODULES if issubclass(kind(n), al.ALModule)]
 
 
 def blocks() -> list[nn.Module]:
@@ -64,14 +77,14 @@ def arguments(name: str) -> dict[str, Any]:
         chosen["layers"][0].f.insert(0, nn.Flatten())
     if name == "BPModule":
         chosen["net"] = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
-    if name.startswith("Converted"):
+    if name in ("ConvertedAL", "ConvertedBP"):
         chosen["blocks"] = blocks()
     return chosen
 
 
 def build(name: str, **options: Any) -> Any:
     torch.manual_seed(0)
-    return getattr(al, name)(**{"num_classes": 4, **arguments(name), **options})
+    return kind(name)(**{"num_classes": 4, **arguments(name), **options})
 
 
 def shape(name: str) -> tuple[int, ...]:
