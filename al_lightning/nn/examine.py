@@ -38,6 +38,7 @@ def examine(blocks: Sequence[nn.Module] | nn.Sequential, example: Any) -> list[A
             name = f"block {number} ({type(block).__name__})"
             with _left_alone(block):
                 _refuse_overwriting(name, block.train(), state)
+            with _left_alone(block):
                 block.eval()
                 returned = _run(name, block, _mapped(state, Tensor.clone))
                 _refuse_strange(name, returned)
@@ -104,15 +105,14 @@ def _refuse_overwriting(name: str, block: nn.Module, state: Any) -> None:
 
 
 def _refuse_strange(name: str, state: Any) -> None:
-    if not isinstance(state, Tensor):
-        try:
-            parts(state)
-        except TypeError:
-            raise ValueError(
-                f"Expected {name} to return a tensor, or a NamedTuple of tensors, but got {type(state).__name__}. Wrap "
-                "it into a module that returns one of the two."
-            ) from None
-    if any(tensor.ndim == 0 or len(tensor) != 2 for tensor in _tensors(state)):
+    try:
+        tensors = _tensors(state)
+    except TypeError:
+        raise ValueError(
+            f"Expected {name} to return a tensor, or a NamedTuple of tensors, but got {type(state).__name__}. Wrap it "
+            "into a module that returns one of the two."
+        ) from None
+    if any(tensor.ndim == 0 or len(tensor) != 2 for tensor in tensors):
         raise ValueError(
             f"Expected {name} to return a row for each sample, but got {_written(state)} for 2 samples. Keep the first "
             "dimension."

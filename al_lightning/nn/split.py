@@ -147,7 +147,8 @@ def _open_where_needed(
             except ValueError:  # it stays whole
                 closed.add(name)
                 continue
-            if len(finer) > len(units):
+            ends_in_head = _head_start(network, finer) < len(finer) > _head_start(network, units) == len(units)
+            if len(_possible_starts(finer)) > len(_possible_starts(units)) or ends_in_head:
                 opened, units = opened | {name}, finer
             else:
                 closed.add(name)
@@ -165,11 +166,17 @@ def _head_start(network: nn.Module, units: Sequence[Unit]) -> int:
     return start
 
 
-def _balanced(network: nn.Module, units: Sequence[Unit], number: int) -> list[int]:
-    """Numbers of the units with which each of so many blocks begins."""
+def _possible_starts(units: Sequence[Unit]) -> list[int]:
+    """Numbers of the units with which a block may begin if nobody says where: those that multiply, and the first."""
     fit = [n for n, unit in enumerate(units) if n == 0 or (unit.multiplications and not unit.changes_input)]
     if len(fit) > 1 and not any(unit.multiplications for unit in units[: fit[1]]):
         del fit[1]  # what comes before the first multiplication is no block of its own
+    return fit
+
+
+def _balanced(network: nn.Module, units: Sequence[Unit], number: int) -> list[int]:
+    """Numbers of the units with which each of so many blocks begins."""
+    fit = _possible_starts(units)
     if not 1 <= number <= len(fit):
         raise ValueError(
             f"Expected `cuts` to be in 1..{len(fit)}, because {type(network).__name__} has so many parts that can be "

@@ -81,13 +81,14 @@ def trace(network: nn.Module, opened: Collection[str] = ()) -> fx.Graph:
         for mode in (True, False):
             network.train(mode)
             try:
-                graphs.append(_Tracer(opened).trace(network, _defaults(network)))
+                followed = _Tracer(opened).trace(network, _defaults(network))
             except Exception as error:  # a user's own code, on which anything may fail when tensors have no values
                 reason = " ".join(str(error).split()) or type(error).__name__
                 raise ValueError(
                     f"Expected the forward of {name} to do the same for all inputs, so that it can be cut, but "
                     f"following it failed ({reason:.300}). Give its blocks as a list."
                 ) from error
+            graphs.append(_without_defaults(followed, network))
     training, graph = graphs
     if str(training) != str(graph):
         raise ValueError(
@@ -109,6 +110,22 @@ def _defaults(network: nn.Module) -> dict[str, Any]:
     """Values of the arguments of a forward that may be left out."""
     parameters = inspect.signature(network.forward).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _without_defaults(graph: fx.Graph, network: nn.Module) -> fx.Graph:
+    """A graph without the arguments that may be left out, whose values stand in it, and what only asks for them."""
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    names = list(inspect.signature(network.forward).parameters)
+
+    def erase(node: fx.Node) -> None:
+        for user in list(node.users):
+            erase(user)
+        graph.erase_node(node)
+
+    for node, name in zip(inputs, names):
+        if name in _defaults(network):
+            erase(node)
+    return graph
 
 
 @contextlib.contextmanager
