@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import ReduceLROnPlateau
+from small_networks import small_resnet, tiny_bert
 from target_kinds import Numbers
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
@@ -117,6 +118,25 @@ def lstm(association: Any) -> Case:
     return module, data, {"max_steps": 50}
 
 
+def network() -> Case:
+    """A network of a user's own, cut into three, with batch norm and dropout."""
+    torch.manual_seed(3)
+    module = al.ConvertedAL(network=small_resnet, network_args={"p": 0.2}, num_classes=10, in_channels=1, image_size=28, cuts=3,
+                            target_dim=8, optimizer=adam)  # fmt: skip
+    return module, FashionMNIST(batch_size=6), {"max_steps": 20}
+
+
+def encoder() -> Case:
+    """A BERT, whose embedding rests."""
+    torch.manual_seed(3)
+    data = SST2(batch_size=16, val_fraction=0.3)
+    module = al.ConvertedTextAL(
+        tiny_bert, 2, vocab_size=data.vocab_size, network_args={"dropout": 0.2}, target_dim=8, optimizer=adam
+    )
+    module.layers[0].f.frozen()
+    return module, data, {"max_steps": 20}
+
+
 def frozen() -> Case:
     """The last layer does not learn."""
     module, data, options = mlp()
@@ -155,6 +175,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "cnn contrast": functools.partial(cnn, "contrast"),
     "lstm mse": functools.partial(lstm, "mse"),
     "lstm contrast": functools.partial(lstm, "contrast"),
+    "network": network,
+    "encoder": encoder,
     "channels last": last_channels,
 }  # fmt: skip
 #: Cases that three stages train too.

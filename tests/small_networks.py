@@ -40,9 +40,10 @@ def small_resnet(**arguments: float) -> nn.Module:
     return SmallResNet(**arguments)  # type: ignore[arg-type]
 
 
-def small_mlp(inputs: int = 6, width: int = 8, outputs: int = 3, p: float = 0.0) -> nn.Module:
+def small_mlp(inputs: int = 6, width: int = 8, outputs: int = 3, p: float = 0.0, norm: bool = True) -> nn.Module:
     def unit(a: int) -> nn.Module:
-        return nn.Sequential(nn.Linear(a, width), nn.BatchNorm1d(width), nn.Tanh(), nn.Dropout(p))
+        normalise = [nn.BatchNorm1d(width)] if norm else []
+        return nn.Sequential(nn.Linear(a, width), *normalise, nn.Tanh(), nn.Dropout(p))
 
     return nn.Sequential(unit(inputs), unit(width), unit(width), nn.Linear(width, outputs))
 

@@ -16,6 +16,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
+from small_networks import small_mlp
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -37,6 +38,9 @@ def make(kind: str, norm: bool, dropout: float, association: Any = "mse", **opti
         return nn.Sequential(nn.Linear(inputs, 8), *normalise, nn.Tanh(), nn.Dropout(dropout))
 
     blocks = [block(INPUTS), block(8), block(8)]
+    if kind == "network":
+        network = {"network": small_mlp, "network_args": {"norm": norm, "p": dropout}, "in_features": INPUTS}
+        return al.ConvertedAL(num_classes=K, target_dim=5, cuts=3, **network, **options)
     if kind == "BP":
         return al.BPModule(nn.Sequential(*blocks, nn.Linear(8, K)), K, **options)
     layers = al.to_al_layers(blocks, K, torch.zeros(2, INPUTS), 5, association=association)

@@ -36,6 +36,8 @@ CASES: dict[str, dict[str, Any]] = {
     "uneven": {"uneven": True},
     "BP": {"kind": "BP", "options": {"gradient_clip_norm": 0.3}},
     "BP uneven": {"kind": "BP", "uneven": True},
+    "network": {"kind": "network"},
+    "network norm": {"kind": "network", "norm": True, "dropout": 0.3},
     "norm": {"norm": True, "dropout": 0.3},
     "BP norm": {"kind": "BP", "norm": True, "dropout": 0.3},
     "bf16": {"precision": "bf16-mixed"},
@@ -52,6 +54,7 @@ EQUAL = [
     "uneven",
     "BP",
     "BP uneven",
+    "network",
     "growing",
     "growing, frozen",
 ]
@@ -91,7 +94,7 @@ def test_two_processes_equal_one_with_the_joint_batch(case: str, both: list[dict
         tolerance = 1e-2 if name == "calibration.temperatures" else 1e-5  # by bisection, on the logarithm's scale
         torch.testing.assert_close(first["state"][name], value, atol=tolerance, rtol=tolerance)
     assert first["metrics"] == pytest.approx(alone["metrics"], abs=1e-5)  # 17 samples on two processes
-    weight = "net.0.0.weight" if "BP" in case else "layers.0.f.0.weight"
+    weight = next(name for name in alone["state"] if name.endswith("weight"))
     early = run(1, **{**CASES[case], "steps": 3})["state"][weight]
     assert not torch.allclose(alone["state"][weight], early, atol=1e-3)  # something was learned meanwhile
 
