@@ -102,7 +102,9 @@ def split_network(
 
 
 def _assembled(network: nn.Module, units: list[Unit]) -> fx.GraphModule:
-    return assemble(network, units).train(network.training)
+    block = assemble(network, units)
+    block.training = network.training  # its modules keep the modes that they had
+    return block
 
 
 def _places(network: nn.Module, cuts: Sequence[int | str]) -> list[str]:

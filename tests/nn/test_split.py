@@ -48,7 +48,6 @@ def test_blocks_and_head_are_the_network(name: str) -> None:
             theirs = net.train(mode)(x)
             torch.manual_seed(1)
             assert torch.equal(whole.train(mode)(x), theirs)
-    assert whole[-1].training
     assert split.head(7)(whole[:-1](x)).shape == (3, 7)
 
 
@@ -149,11 +148,22 @@ class Two(Asks):
         return self.two(self.one(x + y))
 
 
+class Noise(nn.Module):
+    """Draws random numbers in evaluation too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1e-9 * torch.rand_like(x)
+
+
 class Keeps(Asks):
-    """An unused argument with a default is no obstacle."""
+    """An argument with a default is no obstacle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noise = Noise()
 
     def forward(self, x: Tensor, scale: float = 2.0) -> Tensor:
-        return self.two(self.one(x) * scale)
+        return self.two(self.noise(self.one(x)) * scale)
 
 
 VECTOR = torch.zeros(1, 6)
@@ -194,9 +204,11 @@ def test_arguments_with_a_default_and_random_numbers_are_left_alone() -> None:
     expected = torch.rand(1)
     torch.manual_seed(0)
     net = Keeps().eval()
+    net.one.train()
     torch.manual_seed(0)
     split = al.split_network(net, 1, VECTOR)
     assert torch.equal(torch.rand(1), expected)
+    assert [part.training for part in (split.blocks[0], net, net.one, net.two)] == [False, False, True, False]
     x = torch.randn(2, 6)
     torch.testing.assert_close(split.head(3)(split.blocks[0](x)), net(x))
 
