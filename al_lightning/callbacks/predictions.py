@@ -91,10 +91,10 @@ class PredictionWriter(pl.Callback):
         assert self._file is not None
         assert isinstance(outputs, Tensor)
         assert isinstance(pl_module, Predicting)
-        writer = csv.writer(self._file)
-        for row in pl_module.target.rows(outputs.cpu()):
+        writer, target = csv.writer(self._file), pl_module.target
+        for row in target.rows(outputs.cpu()):
             name = self._names[self._count] if self._names else self._count
-            writer.writerow([name, *(f"{value:.4f}" if isinstance(value, float) else value for value in row)])
+            writer.writerow([name, *(target.written(v) if isinstance(v, float) else v for v in row)])
             self._count += 1
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

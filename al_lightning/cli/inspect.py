@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from al_lightning.checkpoints.contents import read_checkpoint
+from al_lightning.checkpoints.recipe import build
 from al_lightning.cli import trainer_commands
 from al_lightning.cli.checkpoint_arguments import asked_checkpoint
 from al_lightning.experiments.table import WAYS
@@ -25,6 +26,7 @@ from al_lightning.inspection.held_out import Answers, batches, collect
 from al_lightning.inspection.layers import LayerRow, inspect_layers, warnings_of
 from al_lightning.modules.layered import LayeredModule
 from al_lightning.nn.state import batch_size
+from al_lightning.targets.base import Target
 
 #: Batches that time is measured with.
 BATCHES = 4
@@ -46,6 +48,8 @@ def main(args: Sequence[str]) -> list[LayerRow]:
     path = asked_checkpoint(rest)
     if path is None:
         raise ValueError("Expected `--ckpt_path` to name the checkpoint to look into. Pass it.")
+    if given.calibrate:
+        _check_exits(path)
     console = Console()
     cli = trainer_commands.run("validate", rest)
     module, trainer, data = cli.model, cli.trainer, cli.datamodule
@@ -112,6 +116,19 @@ def _arguments(args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if missing:
         raise ValueError(f"Expected `--beside` to name checkpoints, but there is no file {', '.join(missing)}.")
     return given, rest
+
+
+def _check_exits(path: str) -> None:
+    """Refuse a checkpoint whose target has no early exits, before anything is computed.
+
+    Raises:
+        ValueError: saying so.
+    """
+    model = read_checkpoint(path).get("al_lightning", {}).get("model") or {}
+    recipe = model.get("init_args", {}).get("target")
+    target = None if recipe is None else build(Target, recipe)
+    if isinstance(target, Target) and type(target).right is Target.right:
+        target.right(torch.empty(0), torch.empty(0))  # raises, as it does for all labels
 
 
 def _beside(path: str, rest: Sequence[str], answers: Answers) -> Point:

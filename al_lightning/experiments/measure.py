@@ -38,7 +38,7 @@ def measure(
                 _, scores = module.evaluate(x, y)
             for name, some in metrics.items():
                 for metric in some.values():
-                    metric.to(module.device).update(scores[name], y)
+                    metric.to(module.device).update(module.target.measured(scores[name]), y)
     module.train(was_training)
     values = {name: {n: float(metric.compute()) for n, metric in some.items()} for name, some in metrics.items()}
     named = {f"{n}_{name}": value for name, some in values.items() for n, value in some.items() if len(values) > 1}

@@ -120,7 +120,9 @@ def beside(
             "data, `--data.seed` and `--data.val_fraction`."
         )
     rest = divide(own)[1]  # those that decide
-    right = module.predictions(rest.scores[module.readout_name()].to(module.device)).argmax(-1).cpu() == rest.labels
+    right = module.target.right(
+        module.predictions(rest.scores[module.readout_name()].to(module.device)).cpu(), rest.labels
+    )
     inputs = [x for x, _ in itertools.islice(batches(module, trainer, data, loader), count)]
     millions = sum(p.numel() for p in module.scoring_network().parameters()) / 1e6
     if isinstance(module, LayeredModule):

@@ -24,8 +24,8 @@ class Answers:
     """Scores of held-out samples.
 
     Attributes:
-        scores: (n, K) of each read-out, by its name; on the CPU.
-        labels: (n,).
+        scores: (n, width) of each read-out, by its name; on the CPU.
+        labels: (n, ...).
     """
 
     scores: dict[str, Tensor]
@@ -83,7 +83,7 @@ def held(module: LayeredModule, answers: Answers, way: Readout) -> Held:
         own = answers.scores[module.readout_name(k, way)].to(module.device)
         probabilities = module.predictions(own, k, way).cpu()
         confidence.append(module.target.confidence(probabilities))
-        right.append(probabilities.argmax(-1) == answers.labels)
+        right.append(module.target.right(probabilities, answers.labels))
     return Held(torch.stack(confidence, 1).double(), torch.stack(right, 1))
 
 

@@ -169,7 +169,8 @@ class SupervisedModule(RunModule):
         means.add(losses, len(y))
         for name, mean in means.named(len(losses)).items():
             self.log(name, mean, batch_size=len(y))
-        endings = {"": scores[self.readout_name()], **{f"_{name}": own for name, own in scores.items()}}
+        measured = {name: self.target.measured(own) for name, own in scores.items()}
+        endings = {"": measured[self.readout_name()], **{f"_{name}": own for name, own in measured.items()}}
         for ending, own in endings.items():
             for name in self.target.metrics():
                 if f"{stage}_{name}{ending}" in self.metrics:

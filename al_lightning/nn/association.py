@@ -7,6 +7,7 @@ the loss depends neither on the batch size nor on the number of processes, and g
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
@@ -17,9 +18,16 @@ from torch import Tensor, float32, float64
 #: ``"cross_entropy"`` reads the bridge as a classifier and its target as one-hot (Table 6, "w/o AE").
 Association: TypeAlias = Literal["mse", "contrast", "cross_entropy"]
 
-ReconstructionLoss: TypeAlias = Literal["mse", "cross_entropy"]
+#: ``"cross_entropy"`` is of one class out of K, ``"binary_cross_entropy"`` of K labels that are there or not.
+ReconstructionLoss: TypeAlias = Literal["mse", "cross_entropy", "binary_cross_entropy"]
 
 ASSOCIATIONS: tuple[Association, ...] = ("mse", "contrast", "cross_entropy")
+_RECONSTRUCTIONS: dict[ReconstructionLoss, Callable[..., Tensor]] = {
+    "mse": F.mse_loss,
+    "cross_entropy": F.cross_entropy,
+    "binary_cross_entropy": F.binary_cross_entropy_with_logits,
+}
+RECONSTRUCTION_LOSSES: tuple[ReconstructionLoss, ...] = tuple(_RECONSTRUCTIONS)
 
 #: What cosine similarities are divided by before a softmax, if nothing else is asked for: scores lie within -10..10.
 TEMPERATURE = 0.1
@@ -109,17 +117,26 @@ def associated_loss(
 
 
 def reconstruction_loss(kind: ReconstructionLoss, decoded: Tensor, t: Tensor | ClassCodes) -> Tensor:
-    """``R_i``: how far decoded targets are from what was encoded, mean over samples.
+    r"""``R_i``: how far decoded targets are from what was encoded, mean over samples.
+
+    .. math::
+
+        R^{mse} = \operatorname{mean}((h - t)^2),\quad
+        R^{ce} = \operatorname{mean}\Bigl(-\sum_k t_k \log \operatorname{softmax}(h)_k\Bigr),\quad
+        R^{bce} = \operatorname{mean}(-t \log \sigma(h) - (1 - t) \log(1 - \sigma(h)))
+
+    with ``h`` what was decoded, the first and the last as means over all elements.
 
     Args:
-        kind: ``"mse"``, or ``"cross_entropy"`` of logits against probabilities.
+        kind: ``"mse"``; ``"cross_entropy"`` of logits against probabilities; or ``"binary_cross_entropy"`` of logits
+            against 0 and 1, element by element.
         decoded: ``h(t_i)``, (B, width); of all classes, (K, width), where ``t`` is their codes.
         t: ``t_{i-1}``, (B, width), or all classes' codes and the labels.
 
     Returns:
         A scalar of at least float32.
     """
-    loss = F.cross_entropy if kind == "cross_entropy" else F.mse_loss
+    loss = _RECONSTRUCTIONS[kind]
     if isinstance(t, Tensor):
         return loss(precise(decoded), precise(t))
     each = loss(precise(decoded), precise(t.codes), reduction="none")

@@ -159,7 +159,8 @@ def associate(
         target_activation: of g and h: ``"tanh"``, or the published image recipe's ``"sigmoid"``.
         score_activation: of ``h_1``; linear if None; the published image code uses ``"sigmoid"``.
         detach_target: stop the associated loss at g; the paper lets it through.
-        reconstruction_loss: the first layer's, ``"cross_entropy"`` or ``"mse"``; all others use MSE.
+        reconstruction_loss: the first layer's, ``"cross_entropy"``, ``"binary_cross_entropy"`` or ``"mse"``; all others
+            use MSE.
         association: ``"mse"``, the paper's, or ``"contrast"``, see :class:`~al_lightning.ALLayer`; or
             ``"cross_entropy"`` for no autoencoders at all: each bridge classifies, g and h do nothing, and ``t_i`` is
             the target itself (Table 6, "w/o AE").

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from al_lightning.nn.association import (
     ASSOCIATIONS,
+    RECONSTRUCTION_LOSSES,
     TEMPERATURE,
     Association,
     ClassCodes,
@@ -65,7 +66,8 @@ class ALLayer(nn.Module):
         g: target encoder, from ``t_{i-1}`` to ``t_i``, (B, target_dim).
         h: target decoder, from ``t_i`` back to the shape of ``t_{i-1}``.
         reconstruction_loss: ``"mse"``, or ``"cross_entropy"``, which reads ``t_{i-1}`` as one-hot and ``h(t_i)``
-            as logits; it makes sense for the first layer of a classifier.
+            as logits; it makes sense for the first layer of a classifier. ``"binary_cross_entropy"`` does the same for
+            labels of which any number may be there: ``t_{i-1}`` of 0 and 1.
         detach_target: stop the gradient of ``A_i`` at g, as most published code does; the paper lets it through.
         association: ``"mse"``, the paper's; or ``"contrast"``, which adds a cross-entropy over the similarities with
             the codes of all classes, see :func:`~al_lightning.nn.association.associated_loss`; or
@@ -99,10 +101,9 @@ class ALLayer(nn.Module):
         super().__init__()
         if not temperature > 0:
             raise ValueError(f"Expected `temperature` to be above 0, but got {temperature}.")
-        if reconstruction_loss not in ("mse", "cross_entropy"):
-            raise ValueError(
-                f"Expected `reconstruction_loss` to be 'mse' or 'cross_entropy', but got {reconstruction_loss!r}."
-            )
+        if reconstruction_loss not in RECONSTRUCTION_LOSSES:
+            names = " or ".join(map(repr, RECONSTRUCTION_LOSSES))
+            raise ValueError(f"Expected `reconstruction_loss` to be {names}, but got {reconstruction_loss!r}.")
         if association not in ASSOCIATIONS:
             names = " or ".join(map(repr, ASSOCIATIONS))
             raise ValueError(f"Expected `association` to be {names}, but got {association!r}.")

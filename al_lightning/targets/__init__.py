@@ -2,5 +2,7 @@
 
 from al_lightning.targets.base import Calibration, Target
 from al_lightning.targets.classes import ClassTarget
+from al_lightning.targets.labels import LabelTarget
+from al_lightning.targets.values import ValueTarget
 
-__all__ = ["Calibration", "ClassTarget", "Target"]
+__all__ = ["Calibration", "ClassTarget", "LabelTarget", "Target", "ValueTarget"]

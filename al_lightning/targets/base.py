@@ -71,8 +71,8 @@ class Target(ABC):
     reconstruction_losses: ClassVar[tuple[ReconstructionLoss, ...]] = ("mse",)
     #: How a layer may compare samples with their targets; the first one is the default.
     associations: ClassVar[tuple[Association, ...]] = ("mse",)
-    #: Columns of a file of predictions, as :meth:`rows` fills them.
-    columns: ClassVar[tuple[str, ...]]
+    #: Columns of a file of predictions, as :meth:`rows` fills them; of the class, or each target's own.
+    columns: tuple[str, ...]
 
     #: Numbers in ``t_0`` and in the scores of one sample.
     width: int
@@ -103,11 +103,19 @@ class Target(ABC):
 
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:
-        """Fresh metrics by name, each updated with scores (B, width) and labels."""
+        """Fresh metrics by name, each updated with what :meth:`measured` makes of scores (B, width), and labels."""
+
+    def measured(self, scores: Tensor) -> Tensor:
+        """Scores (B, width) as :meth:`metrics` compare them with labels; by default as they are."""
+        return scores
 
     @abstractmethod
     def rows(self, predictions: Tensor) -> list[tuple[str | float, ...]]:
         """Predictions (B, ...) as rows of a file, one per sample, with a value for each of :attr:`columns`."""
+
+    def written(self, value: float) -> str:
+        """A number of :meth:`rows` as a file of predictions holds it; by default with four decimals."""
+        return f"{value:.4f}"
 
     def calibration(self, readouts: int) -> Calibration:
         """How scores of so many read-outs are read; by default as they are."""
@@ -122,6 +130,17 @@ class Target(ABC):
         raise ValueError(
             f"Expected predictions that say how sure they are, but those of {type(self).__name__} do not. "
             "Use `forward` with a `path_length`."
+        )
+
+    def right(self, predictions: Tensor, y: Tensor) -> Tensor:
+        """Which predictions (B, ...) are right about their labels (B, ...), (B,) bool; for thresholds of early exits.
+
+        Raises:
+            ValueError: if predictions of this kind are near or far, but not right or wrong.
+        """
+        raise ValueError(
+            f"Expected predictions that are right or wrong, but those of {type(self).__name__} are near or far. Early "
+            "exits cannot be calibrated for them: use a `path_length`."
         )
 
     def reconstruction(self, asked: ReconstructionLoss | None) -> ReconstructionLoss:

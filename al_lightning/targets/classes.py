@@ -120,6 +120,10 @@ class ClassTarget(Target):
         """The largest probability."""
         return predictions.amax(-1)
 
+    def right(self, predictions: Tensor, y: Tensor) -> Tensor:
+        """Whether the most probable class is the label."""
+        return predictions.argmax(-1) == y
+
     def rows(self, predictions: Tensor) -> list[tuple[str | float, ...]]:
         """Name and probability of the most probable class; ``predictions`` are probabilities (B, K).
 

@@ -31,7 +31,11 @@ class Temperatures(Calibration):
         super().__init__(readouts)
         self.width = width
         self.register_buffer("temperatures", torch.ones(readouts))
-        self.fits = nn.ModuleList(FittedTemperature() for _ in range(readouts))
+        self.fits = nn.ModuleList(self.fitted() for _ in range(readouts))
+
+    def fitted(self) -> FittedTemperature:
+        """What fits one temperature."""
+        return FittedTemperature()
 
     def remembered(self) -> int:
         """How many batches were remembered since the last fit."""
@@ -47,7 +51,7 @@ class Temperatures(Calibration):
         return (precise(scores) / self.temperatures[readout]).softmax(-1)
 
     def update(self, scores: Sequence[Tensor], y: Tensor) -> None:
-        """Remember scores (B, K) of the first read-outs and labels (B,)."""
+        """Remember scores (B, K) of the first read-outs and labels (B, ...)."""
         for fit, one in zip(self.fits, scores):
             cast(FittedTemperature, fit).update(one, y)
 
@@ -56,11 +60,23 @@ class Temperatures(Calibration):
         for index in range(readouts):
             fit = cast(FittedTemperature, self.fits[index])
             if not fit.scores:  # a process without a validation sample still takes part
-                fit.update(self.temperatures.new_empty(0, self.width), torch.empty(0, dtype=torch.long))
+                fit.update(*fit.nothing(self.width, self.temperatures.device))
             fitted = fit.compute()
             if not fitted.isnan():
                 self.temperatures[index] = fitted
         self.reset()
+
+
+class LabelTemperatures(Temperatures):
+    """Reads scores as probabilities ``sigmoid(scores / T_k)`` of labels that do not exclude each other."""
+
+    def fitted(self) -> FittedTemperature:
+        """What fits one temperature, to the binary cross-entropy."""
+        return FittedLabelTemperature()
+
+    def read(self, scores: Tensor, readout: int) -> Tensor:
+        """Probabilities (B, K) of scores (B, K), at least float32."""
+        return (precise(scores) / self.temperatures[readout]).sigmoid()
 
 
 class FittedTemperature(Metric):
@@ -81,20 +97,51 @@ class FittedTemperature(Metric):
         self.add_state("labels", default=[], dist_reduce_fx="cat")
 
     def update(self, scores: Tensor, y: Tensor) -> None:
-        """Remember scores (B, K) and labels (B,)."""
+        """Remember scores (B, K) and labels (B, ...)."""
         self.scores.append(scores.detach().float())
         self.labels.append(y)
+
+    def nothing(self, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Scores and labels of no sample."""
+        return torch.empty(0, width, device=device), torch.empty(0, dtype=torch.long, device=device)
+
+    def of_labels(self, scores: Tensor) -> Tensor:
+        """The scores of what is there, (B,)."""
+        return scores.gather(1, dim_zero_cat(self.labels).unsqueeze(1)).squeeze(1)
+
+    def expected(self, scores: Tensor, sharpness: Tensor) -> Tensor:
+        """Those scores as the probabilities at ``a`` expect them, (B,)."""
+        return ((scores * sharpness).softmax(-1) * scores).sum(-1)
 
     def compute(self) -> Tensor:
         """Return T, a scalar float32 tensor; NaN without a sample."""
         scores: Tensor = dim_zero_cat(self.scores)
         if len(scores) == 0:
             return scores.new_tensor(torch.nan)
-        right = scores.gather(1, dim_zero_cat(self.labels).unsqueeze(1)).squeeze(1)
+        there = self.of_labels(scores)
         low, high = scores.new_tensor(0.01).log(), scores.new_tensor(100.0).log()
         for _ in range(30):
             middle = (low + high) / 2
-            expected = ((scores * middle.exp()).softmax(-1) * scores).sum(-1)
-            too_sharp = (expected - right).mean() > 0
+            too_sharp = (self.expected(scores, middle.exp()) - there).mean() > 0
             low, high = torch.where(too_sharp, low, middle), torch.where(too_sharp, middle, high)
         return (-(low + high) / 2).exp()
+
+
+class FittedLabelTemperature(FittedTemperature):
+    """The same for the binary cross-entropy of labels (B, K) of 0 and 1.
+
+    Its derivative is ``mean(sum_k(sigmoid(a score_k) score_k) - sum_k(label_k score_k))``.
+    """
+
+    def nothing(self, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Scores and labels of no sample."""
+        return torch.empty(0, width, device=device), torch.empty(0, width, device=device)
+
+    def of_labels(self, scores: Tensor) -> Tensor:
+        """The scores of all labels that are there, (B,)."""
+        labels: Tensor = dim_zero_cat(self.labels)
+        return (labels * scores).sum(-1)
+
+    def expected(self, scores: Tensor, sharpness: Tensor) -> Tensor:
+        """Those scores as the probabilities at ``a`` expect them, (B,)."""
+        return ((scores * sharpness).sigmoid() * scores).sum(-1)

@@ -93,5 +93,5 @@ def test_other_states_are_refused(state: object) -> None:
 
 
 def test_unknown_loss_is_refused() -> None:
-    with pytest.raises(ValueError, match="'mse' or 'cross_entropy', but got 'mae'"):
+    with pytest.raises(ValueError, match="'mse' or 'cross_entropy' or 'binary_cross_entropy', but got 'mae'"):
         ALLayer(nn.Identity(), nn.Identity(), nn.Identity(), nn.Identity(), reconstruction_loss="mae")  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from al_lightning.data.texts.csv_files import check_columns, read_csv, undecodable_line
+from al_lightning.data.csv_files import check_columns, read_csv, undecodable_line
 from al_lightning.data.texts.labels import label_text
 from al_lightning.data.texts.places import READABLE, closest, how_to_fill
 
