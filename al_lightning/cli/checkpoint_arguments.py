@@ -102,7 +102,7 @@ def refuse_contradictions(path: str, key: str, kept: Recipe, asked: Recipe) -> N
     for name, value in kept.get("init_args", {}).items():
         got = asked.get("init_args", {}).get(name)
         found_again = got is None and name in kind.found_arguments
-        if name in kind.run_time_arguments or found_again or _agrees(value, got):
+        if name in kind.run_time_arguments or found_again or agrees(value, got):
             continue
         raise ValueError(
             f"Expected --{key}.{name} to be {_short(value)}, as {path} was trained with, but got {_short(got)}. "
@@ -123,12 +123,12 @@ def _short(value: object) -> str:
     return written if len(written) <= 200 else f"{written[:200]} ..."
 
 
-def _agrees(kept: object, asked: object) -> bool:
+def agrees(kept: object, asked: object) -> bool:
     """Whether nothing that a checkpoint says differs; a recipe inside may have had its defaults filled in."""
     if isinstance(kept, str) and isinstance(asked, dict) and "class_path" in asked:
         kept = {"class_path": kept}  # a bare class, as a Python user gave it
     if isinstance(kept, dict) and isinstance(asked, dict) and "class_path" in kept:
         same = str(kept["class_path"]).rsplit(".", 1)[-1] == str(asked.get("class_path")).rsplit(".", 1)[-1]
         theirs = asked.get("init_args") or {}
-        return same and all(_agrees(v, theirs.get(k)) for k, v in (kept.get("init_args") or {}).items())
+        return same and all(agrees(v, theirs.get(k)) for k, v in (kept.get("init_args") or {}).items())
     return kept == asked

@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import lightning.pytorch as pl
+from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from al_lightning.callbacks import Checkpoint, PredictionWriter
-from al_lightning.checkpoints.recipe import Recipe, Recorded
-from al_lightning.cli.checkpoint_arguments import refuse_contradictions, settable
+from al_lightning.checkpoints.recipe import Recipe, Recorded, build
+from al_lightning.cli.checkpoint_arguments import agrees, refuse_contradictions, settable
 from al_lightning.cli.messages import argument_names, default_of, explain
 from al_lightning.cli.yaml_strings import keep_strings
+from al_lightning.targets.base import Target
 
 keep_strings()
 
 #: What data know and models need: attributes of the data, linked into arguments of the model where both have them.
-LINKS = ("num_classes", "class_names", "vocabulary", "max_length", "in_channels", "image_size")
+LINKS = ("num_classes", "class_names", "target", "vocabulary", "max_length", "in_channels", "image_size", "in_features")
+#: Those that say what is learned, where it is classes.
+OF_CLASSES = ("num_classes", "class_names")
 
 
 class SaveConfig(SaveConfigCallback):
@@ -59,11 +63,17 @@ def _told(cli: LightningCLI, name: str) -> Callable[[pl.LightningDataModule], An
 
     def told(data: pl.LightningDataModule) -> Any:
         model = cli.config[cli.subcommand].model
-        typed, default = model.init_args.get(name), default_of(model.class_path, name)
-        kept = CheckpointCLI.recipes.get("model", {}).get("init_args", {}).get(name)
+        recipe = CheckpointCLI.recipes.get("model")
+        asked, kept_arguments = model.init_args, {} if recipe is None else recipe.get("init_args", {})
+        if name == "target":
+            return _target(data, asked.get(name), recipe)
+        typed, default = asked.get(name), default_of(model.class_path, name)
+        kept = kept_arguments.get(name)
         if typed in (None, default) and kept is not None:
             typed = kept
-        if name == "num_classes" and typed is None and model.init_args.get("target") is None:
+        if name in OF_CLASSES and (asked.get("target") or kept_arguments.get("target")) is not None:
+            return typed
+        if name == "num_classes" and typed is None:
             _find_classes(data, model.class_path)
         known = _says(data, name)
         if known is None:
@@ -78,6 +88,29 @@ def _told(cli: LightningCLI, name: str) -> Callable[[pl.LightningDataModule], An
     return told
 
 
+def _target(data: pl.LightningDataModule, typed: Namespace | None, recipe: Recipe | None) -> Target | None:
+    """What is learned: as the checkpoint says, else as the user says, else as the data say; None for classes.
+
+    A checkpoint's data are not asked: what they would have to look into may be gone.
+
+    Raises:
+        ValueError: if the user says otherwise than the checkpoint.
+    """
+    asked = None if typed is None else typed.as_dict()
+    if recipe is not None:
+        kept = recipe.get("init_args", {}).get("target")
+        if asked is not None and not agrees(kept, asked):
+            raise ValueError(
+                f"Expected --model.target to be {kept!r:.200}, as {CheckpointCLI.checkpoint_path} was trained with, "
+                f"but got {asked!r:.200}. Leave it out: model and data come from the checkpoint."
+            )
+        asked = kept
+    if asked is not None:
+        target: Target = build(Target, asked)
+        return target
+    return None if recipe is not None else _says(data, "target")
+
+
 def _says(data: pl.LightningDataModule, name: str) -> Any:
     """An attribute of the data; None while a property of a user's own cannot be computed, as before ``setup``."""
     try:
@@ -87,12 +120,12 @@ def _says(data: pl.LightningDataModule, name: str) -> Any:
 
 
 def _find_classes(data: pl.LightningDataModule, model: str) -> None:
-    """Let data that count their classes in ``setup`` do so before the model is built.
+    """Let data that count their classes in ``setup`` do so before the model is built; not those with a target.
 
     Raises:
         ValueError: if a model wants the number of classes, and nobody says it.
     """
-    if "num_classes" not in argument_names(model) or _says(data, "num_classes") is not None:
+    if "num_classes" not in argument_names(model) or _says_what_is_learned(data):
         return
     reason = "has no `num_classes`"
     try:
@@ -101,11 +134,15 @@ def _find_classes(data: pl.LightningDataModule, model: str) -> None:
         data.setup("fit")
     except Exception as error:  # a user's code, which may want a Trainer that there is not yet
         reason = f"has no `num_classes` before its `setup`, which cannot run without a Trainer ({error!r})"
-    if _says(data, "num_classes") is None:
+    if not _says_what_is_learned(data):
         raise ValueError(
             f"Expected the data or the command to say how many classes there are, but {type(data).__name__} {reason}. "
             "Set the attribute in its constructor or in `setup`, or pass `--model.num_classes 3`."
         )
+
+
+def _says_what_is_learned(data: pl.LightningDataModule) -> bool:
+    return _says(data, "num_classes") is not None or _says(data, "target") is not None
 
 
 class CLI(LightningCLI):

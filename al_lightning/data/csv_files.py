@@ -32,7 +32,7 @@ def read_csv(file: Path, columns: Sequence[str], encoding: str, remedy: str) -> 
             naming the row; or the file cannot be decoded, naming the line; or there is no such encoding.
     """
     encoding = _known(encoding)
-    header = _header(file, encoding)
+    header = csv_columns(file, encoding)
     check_columns(header, columns, str(file), remedy)
     twice = [name for name, times in Counter(header).items() if times > 1 and name in columns]
     if twice:
@@ -111,7 +111,13 @@ def check_columns(there: Sequence[str], wanted: Sequence[str], where: str, remed
     )
 
 
-def _header(file: Path, encoding: str) -> list[str]:
+def csv_columns(file: Path, encoding: str) -> list[str]:
+    """Names of the columns of a csv file, as its first line has them.
+
+    Raises:
+        ValueError: if the file is empty or cannot be decoded, or there is no such encoding.
+    """
+    encoding = _known(encoding)
     try:
         with open(file, encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="") as lines:
             header = next((names for names in csv.reader(lines) if names), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -12,14 +11,15 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from al_lightning.data.class_names import ClassNames, checked_names
-from al_lightning.data.images.files import holds_images, image_files, read_image, visible_folders
-from al_lightning.data.images.module import DEFAULT_SIZE, ImageDataModule, ImageOptions
+from al_lightning.data.images.files import holds_images, image_files, visible_folders
+from al_lightning.data.images.module import DEFAULT_SIZE, ImageOptions
+from al_lightning.data.images.own_images import OwnImages
 
 #: Folders of these names and no others are splits, unless the user says that they are classes.
 _SPLIT_NAMES = {"train", "test", "val", "valid", "validation"}
 
 
-class ImageFolder(ImageDataModule):
+class ImageFolder(OwnImages):
     """Images of ``root/<class>/*``, or of ``root/train/<class>/*`` and ``root/test/<class>/*``.
 
     The latter are read if ``root/train`` holds folders of images and no images itself: classes may be called train and
@@ -71,20 +71,9 @@ class ImageFolder(ImageDataModule):
         **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(
-            root, batch_size, val_fraction, num_workers, seed, augment=augment, image_size=image_size, **options
-        )
-        if in_channels not in (1, 3):
-            raise ValueError(f"Expected `in_channels` to be 1 or 3, but got {in_channels}.")
-        if not 0 < test_fraction < 1:
-            raise ValueError(f"Expected `test_fraction` to be in (0, 1), but got {test_fraction}.")
-        if len(mean) not in (1, in_channels) or len(std) != len(mean) or min(std) <= 0:
-            raise ValueError(
-                f"Expected `mean` and `std` to hold 1 or {in_channels} numbers each, std above 0, "
-                f"but got {list(mean)} and {list(std)}."
-            )
-        self.in_channels = in_channels
-        self.test_fraction = test_fraction
-        self.mean, self.std = tuple(mean), tuple(std)
+            root, batch_size, val_fraction, num_workers, seed, augment=augment, image_size=image_size,
+            in_channels=in_channels, test_fraction=test_fraction, mean=mean, std=std, **options,
+        )  # fmt: skip
         names = self._find_classes() if class_names is None else checked_names(class_names)
         self.class_names = names
         self.num_classes = len(names)
@@ -106,10 +95,7 @@ class ImageFolder(ImageDataModule):
             )
         labels = torch.tensor([label for _, label in found])
         own = torch.arange(len(found)) if is_whole else self.own_part(labels, split)
-        files = [found[i][0] for i in own.tolist()]
-        with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
-            images = list(pool.map(lambda f: read_image(f, self.in_channels, self.image_size), files))
-        return torch.stack(images), labels[own]
+        return self.read_images([found[i][0] for i in own.tolist()]), labels[own]
 
     def _folder(self, split: Literal["train", "test"]) -> tuple[Path, bool]:
         """The folder of class folders that a split comes from, and whether all images in it are the split's."""

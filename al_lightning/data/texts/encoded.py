@@ -19,7 +19,7 @@ class TextBatch(NamedTuple):
     """What a loader yields.
 
     ``tokens`` (B, T) int64, right-padded with 0; ``lengths`` (B,) int64, how many tokens each text has, 0 for an empty
-    text; ``labels`` (B,) int64.
+    text; ``labels`` (B,) int64 of classes, or (B, D).
     """
 
     tokens: Tensor
@@ -33,7 +33,7 @@ class EncodedTexts(LabelledDataset[TextBatch]):
     Args:
         arrays: tokens of the split, in its own words.
         vocabulary: the model's words, specials first.
-        labels: (N,) int64.
+        labels: (N,) int64 of classes, or (N, D).
         max_length: largest number of tokens of a text; the rest is cut off.
     """
 

@@ -14,10 +14,10 @@ from typing_extensions import Unpack
 
 from al_lightning.data.base import BaseDataModule, Split
 from al_lightning.data.options import DataOptions
+from al_lightning.data.places import READABLE, split_files
 from al_lightning.data.texts.encoded import EncodedTexts, TextBatch
 from al_lightning.data.texts.labels import class_number
-from al_lightning.data.texts.places import READABLE
-from al_lightning.data.texts.rows import Rows, RowSource, read_lines, read_rows, split_files
+from al_lightning.data.texts.rows import Rows, RowSource, read_lines, read_rows
 from al_lightning.data.texts.token_cache import TokenArrays, cached_tokens, tokenize_rows
 from al_lightning.nn import vocabulary as text
 from al_lightning.nn.sequence import Tokens
@@ -70,9 +70,6 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         ValueError: if an argument is out of its range.
     """
 
-    # Every text set has classes.
-    num_classes: int
-    class_names: Sequence[str]
     #: Folder below ``root``; also the name of the set in messages.
     folder: str
     #: ``owner/name`` on the Hugging Face Hub; None if the set is not there.
@@ -194,23 +191,24 @@ class TextDataModule(BaseDataModule[TextBatch, EncodedTexts]):
         return self._encoded(arrays, torch.zeros(len(rows.texts), dtype=torch.long), "predict"), rows.texts
 
     def prepare(self, batch: TextBatch, training: bool = False, epoch: int = 0) -> tuple[Tokens, Tensor]:
-        """``(x, y)``: tokens (B, T) int64 with their lengths (B,) int64, and labels (B,) int64; nothing is random."""
+        """``(x, y)``: tokens (B, T) int64 with their lengths (B,) int64, and labels (B, ...); nothing is random."""
         return Tokens(batch.tokens, batch.lengths), batch.labels
 
     def _arrays(self, split: str) -> TokenArrays:
         return cached_tokens(self.source(split), self.cache_dir)
 
     def _labels(self, arrays: TokenArrays, split: str) -> Tensor:
-        """Class numbers (N,) int64 of a split.
+        """Class numbers (N,) int64 of a split; in sets without classes, numbers (N, D).
 
         Raises:
             ValueError: if a label is no class, naming the row.
         """
-        classes = [class_number(label, self.class_names) for label in self.spelled_labels(arrays)]
+        names = self.class_names or ()
+        classes = [class_number(label, names) for label in self.spelled_labels(arrays)]
         labels = np.array([-1 if number is None else number for number in classes], np.int64)[arrays.labels]
         wrong = np.flatnonzero(labels < 0)
         if len(wrong):
-            row, names = int(wrong[0]), self.class_names
+            row = int(wrong[0])
             label = self.spelled_labels(arrays)[arrays.labels[row]]
             numbers = f", or 0 to {len(names) - 1}" if "0" not in names and class_number("0", names) == 0 else ""
             spelt = label.lstrip("0") in {name.lstrip("0") for name in names}

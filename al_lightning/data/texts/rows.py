@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
+from numpy.typing import NDArray
 
+from al_lightning.data.columns import TargetColumns
 from al_lightning.data.csv_files import check_columns, read_csv, undecodable_line
+from al_lightning.data.places import closest, how_to_fill
+from al_lightning.data.table_files import python_values
 from al_lightning.data.texts.labels import label_text
-from al_lightning.data.texts.places import READABLE, closest, how_to_fill
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class RowSource:
         text_columns: columns whose texts are joined by a space.
         label_column: column of the labels; None if nobody needs them.
         encoding: text encoding of csv files.
+        targets: columns of numbers that are learned in place of one label, if there are some.
     """
 
     name: str
@@ -39,11 +43,23 @@ class RowSource:
     text_columns: tuple[str, ...]
     label_column: str | None
     encoding: str = "utf-8"
+    targets: TargetColumns | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether anything but the texts is read."""
+        return self.label_column is not None or self.targets is not None
+
+    @property
+    def where(self) -> str:
+        """The source for messages."""
+        return f"the {self.split} split of {self.name}" if self.labelled else self.name
 
     def key(self) -> list[object]:
         """Everything that the contents of a cache of this split depend on."""
         files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in self.files]
-        return [files or self.hub, self.split, self.text_columns, self.label_column, self.encoding]
+        own = [] if self.targets is None else [self.targets.kind, self.targets.names]
+        return [files or self.hub, self.split, self.text_columns, self.label_column, self.encoding, *own]
 
 
 @dataclass
@@ -57,14 +73,8 @@ class Rows:
     label_names: list[str] | None
     #: Rows without any text, kept as empty texts.
     empty: int
-
-
-def split_files(folder: Path, split: str) -> tuple[Path, ...]:
-    """The files ``<split>.csv``, ``<split>-*.parquet`` and so on, in order."""
-    if not folder.is_dir():
-        return ()
-    found = [p for p in folder.iterdir() if p.suffix.lower() in READABLE and p.stem.split("-")[0] == split]
-    return tuple(sorted(found))
+    #: (N, D) float64, the numbers that are learned in place of labels; no columns without.
+    values: NDArray[np.float64] | None = None
 
 
 def read_rows(source: RowSource) -> Rows:
@@ -78,16 +88,18 @@ def read_rows(source: RowSource) -> Rows:
 
     Raises:
         FileNotFoundError: if there is no local file and the Hub does not answer.
-        ValueError: if there are no rows, a column is missing, a label is missing or no single value, or a file cannot
-            be read.
+        ValueError: if there are no rows, a column is missing, a label is missing or no single value, a number that is
+            learned is none, or a file cannot be read.
     """
     wanted = [*source.text_columns, *([source.label_column] if source.label_column is not None else [])]
+    wanted += [] if source.targets is None else source.targets.names
     columns, names = _read_columns(source, wanted)
     texts = _texts(source, columns)
     if not texts:
-        raise ValueError(f"Expected at least one row in {_where(source)}, but there is none. Write the file again.")
+        raise ValueError(f"Expected at least one row in {source.where}, but there is none. Write the file again.")
     values = columns[source.label_column] if source.label_column is not None else [0] * len(texts)
-    return Rows(texts, _labels(source, values, names), names, sum(not t for t in texts))
+    targets = None if source.targets is None else source.targets.read(columns, source.where)
+    return Rows(texts, _labels(source, values, names), names, sum(not t for t in texts), targets)
 
 
 def _read_columns(source: RowSource, wanted: Sequence[str]) -> tuple[dict[str, list[Any]], list[str] | None]:
@@ -100,29 +112,19 @@ def _read_columns(source: RowSource, wanted: Sequence[str]) -> tuple[dict[str, l
         parts = [read_csv(file, unique, source.encoding, _remedy(source)) for file in source.files]
         return {name: [value for part in parts for value in part[name]] for name in wanted}, None
     with _open(source) as dataset:
-        check_columns(dataset.column_names, wanted, _where(source), _remedy(source))
-        columns = {name: _values(dataset.data.column(name)) for name in wanted}
+        check_columns(dataset.column_names, wanted, source.where, _remedy(source))
+        columns = {name: python_values(dataset.data.column(name)) for name in wanted}
         feature = None if source.label_column is None else dataset.features[source.label_column]
         names = getattr(feature, "names", None)
     return columns, None if names is None else list(names)
 
 
-def _where(source: RowSource) -> str:
-    return source.name if source.label_column is None else f"the {source.split} split of {source.name}"
-
-
 def _remedy(source: RowSource) -> str:
+    if source.targets is not None:
+        return f"Set `text_columns` and `{'value' if source.targets.kind == 'values' else 'label'}_columns`."
     if source.label_column is not None:
         return "Set `text_columns` and `label_column`."
     return "Name the columns as in the training data, or write one text per line into a .txt file."
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    """Python values; numbers of less than double precision as few digits write them: 0.1, not 0.10000000149011612."""
-    values: list[Any] = column.to_pylist()
-    if pa.types.is_floating(column.type) and column.type.bit_width < 64:
-        return [float(str(number)) for number in column.to_numpy()]
-    return values
 
 
 def _texts(source: RowSource, columns: dict[str, list[Any]]) -> list[str]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from typing_extensions import Unpack
 
 from al_lightning.data.class_names import ClassNames, checked_names
 from al_lightning.data.texts.labels import sorted_names
-from al_lightning.data.texts.module import TextDataModule, TextOptions
-from al_lightning.data.texts.places import READABLE, find_source, missing
-from al_lightning.data.texts.rows import RowSource, split_files
+from al_lightning.data.texts.module import TextOptions
+from al_lightning.data.texts.own_texts import OwnTexts
 from al_lightning.data.texts.token_cache import TokenArrays
 
 
-class TextClassification(TextDataModule):
+class TextClassification(OwnTexts):
     """Any set of texts with one label each: arguments say where the rows are and which columns to read.
 
     Args:
@@ -46,6 +44,8 @@ class TextClassification(TextDataModule):
         ValueError: if an argument or the source is not as expected.
     """
 
+    class_names: Sequence[str]
+
     def __init__(
         self,
         root: str = "data",
@@ -64,41 +64,14 @@ class TextClassification(TextDataModule):
         max_length: int = 500,
         **options: Unpack[TextOptions],
     ) -> None:
-        super().__init__(root, batch_size, val_fraction, num_workers, seed, max_length=max_length, **options)
-        if isinstance(text_columns, str):
-            raise TypeError(f"Expected `text_columns` to be a list of names, but got {text_columns!r}. Write a list.")
-        if not text_columns:
-            raise ValueError("Expected `text_columns` to name at least one column, but got none.")
-        if not 0 < test_fraction < 1:
-            raise ValueError(f"Expected `test_fraction` to be in (0, 1), but got {test_fraction}.")
-        self._source = source
-        self._path, on_hub = find_source(root, source)
-        self.folder = self._path.name or self._path.resolve().name
-        self.hub = source if on_hub else None
-        self.text_columns = tuple(text_columns)
+        super().__init__(
+            root, batch_size, val_fraction, num_workers, seed, source=source, text_columns=text_columns,
+            test_split=test_split, test_fraction=test_fraction, encoding=encoding, max_length=max_length, **options,
+        )  # fmt: skip
         self.label_column = label_column
-        self.encoding = encoding
-        self.test_fraction = test_fraction
-        self.test_split = None if self._path.is_file() else test_split
-        if self._path.is_file() and self._path.suffix.lower() not in READABLE:
-            raise ValueError(
-                f"Expected `source` to be one of {', '.join(READABLE)}, but got {source}. Write it as one of these."
-            )
         self.class_names = self._find_classes() if class_names is None else checked_names(class_names)
         self.num_classes = len(self.class_names)
         self.record(class_names=self.class_names)  # so that predicting needs no training text
-
-    def source(self, split: str) -> RowSource:
-        """Where the rows of a split are: the file itself, a folder, or the Hub.
-
-        Raises:
-            FileNotFoundError: if the source is written like a path, and nothing is there.
-        """
-        if self.hub is None and not self._path.exists():
-            # Not in the constructor: a checkpoint predicts other texts when the training texts are gone.
-            raise FileNotFoundError(missing(self.root, self._source))
-        files = (self._path,) if self._path.is_file() else split_files(self._path, split)
-        return dataclasses.replace(super().source(split), files=files, folder=self._path)
 
     def _find_classes(self) -> list[str]:
         arrays = self._arrays("train")

@@ -27,10 +27,10 @@ from al_lightning.data.texts.rows import Rows, RowSource, read_rows
 from al_lightning.nn.vocabulary import tokenize
 
 #: Part of every cache's name: to be raised when the arrays or the tokenizer change.
-FORMAT = 2
+FORMAT = 3
 #: Texts per task of a process that tokenizes.
 _CHUNK = 2000
-_ARRAYS = ("tokens", "offsets", "labels", "counts")
+_ARRAYS = ("tokens", "offsets", "labels", "counts", "values")
 
 
 @dataclass
@@ -46,6 +46,7 @@ class TokenArrays:
         label_values: the different labels, as they stand in the source, as strings.
         label_names: names of the classes, if the source has them; labels are then their numbers.
         empty: how many texts have no character.
+        values: (N, D) float64, the numbers that are learned in place of labels; D is 0 for classes.
     """
 
     words: list[str]
@@ -56,6 +57,7 @@ class TokenArrays:
     label_values: list[str]
     label_names: list[str] | None
     empty: int
+    values: NDArray[np.float64]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -100,7 +102,9 @@ def tokenize_rows(rows: Rows, processes: int | None = None) -> TokenArrays:
     labels = np.array([values.setdefault(label, len(values)) for label in rows.labels], np.int64)
     offsets = np.cumsum([0, *chain.from_iterable(lengths for _, _, lengths in parts)], dtype=np.int64)
     counts = np.bincount(tokens, minlength=len(index)).astype(np.int64)
-    return TokenArrays(list(index), counts, tokens, offsets, labels, list(values), rows.label_names, rows.empty)
+    learned = np.zeros((len(rows.texts), 0)) if rows.values is None else rows.values
+    names = rows.label_names
+    return TokenArrays(list(index), counts, tokens, offsets, labels, list(values), names, rows.empty, learned)
 
 
 def cached_tokens(source: RowSource, folder: Path) -> TokenArrays:

@@ -1,4 +1,4 @@
-"""Whether a source of texts is a path or the name of a set on the Hub, and what to say if nothing is there."""
+"""Where a user's tables and texts are: a path, or the name of a set on the Hub, and what to say if nothing is there."""
 
 from __future__ import annotations
 
@@ -47,13 +47,28 @@ def find_source(root: str, source: str) -> tuple[Path, bool]:
     return path, name and not (path.exists() or in_folder or written.suffix.lower() in _FILE_ENDINGS)
 
 
-def missing(root: str, source: str) -> str:
-    """What to say about a source that is written like a path at which nothing is."""
+def split_files(folder: Path, split: str) -> tuple[Path, ...]:
+    """The files ``<split>.csv``, ``<split>-*.parquet`` and so on, in order."""
+    if not folder.is_dir():
+        return ()
+    found = [p for p in folder.iterdir() if p.suffix.lower() in READABLE and p.stem.split("-")[0] == split]
+    return tuple(sorted(found))
+
+
+def missing(root: str, source: str, argument: str = "source", hub: bool = True) -> str:
+    """What to say about a source that is written like a path at which nothing is.
+
+    Args:
+        root: folder that was searched first.
+        source: what was asked for.
+        argument: that asked for it.
+        hub: whether it might have been on the Hub.
+    """
     written = Path(source).expanduser()
     looked = list(dict.fromkeys([written, Path(root) / written]))
     return (
-        f"Expected `source` to be a file or folder, but there is none at {' or '.join(map(str, looked[::-1]))}."
-        f"{closest(looked)} Name one, or a set of the Hugging Face Hub as `owner/name`."
+        f"Expected `{argument}` to be a file or folder, but there is none at {' or '.join(map(str, looked[::-1]))}."
+        f"{closest(looked)} Name one{', or a set of the Hugging Face Hub as `owner/name`' if hub else ''}."
     )
 
 
