@@ -19,6 +19,7 @@ from train_worker import INPUTS, K, make, samples
 import al_lightning as al
 from al_lightning.callbacks import LayerAccumulation
 from al_lightning.data import CIFAR10, SST2, FashionMNIST
+from al_lightning.targets import LabelTarget
 
 Case = tuple[pl.LightningModule, Any, dict[str, Any]]
 #: Samples of a training batch.
@@ -80,6 +81,17 @@ def numbers() -> Case:
     """A target without classes: one row per sample travels."""
     x, _ = samples(64, 0).tensors
     return ended(2), DataLoader(TensorDataset(x, x[:, :2]), BATCH, shuffle=True), {}
+
+
+def labels() -> Case:
+    """Any number of labels for each sample."""
+    x, y = samples(64, 0).tensors
+    torch.manual_seed(3)
+    blocks = [nn.Sequential(nn.Linear(INPUTS if i == 0 else 8, 8), nn.Tanh()) for i in range(3)]
+    layers = al.to_al_layers(blocks, 2, torch.zeros(2, INPUTS), 5, reconstruction_loss="binary_cross_entropy")
+    there = torch.stack([y % 2, (y > 1).long()], 1)
+    module = al.ALModule(layers, target=LabelTarget(2), optimizer=adam)
+    return module, DataLoader(TensorDataset(x, there), BATCH, shuffle=True), {}
 
 
 def classifiers() -> Case:
@@ -158,6 +170,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "contrast": functools.partial(mlp, association="contrast", readout="codes"),
     "classifiers": classifiers,
     "numbers": numbers,
+    "labels": labels,
     "accumulated": functools.partial(mlp, accumulate_grad_batches=3, gradient_clip_norm=0.5, lr_scheduler=linear, lr_scheduler_interval="step"),
     "plateau": functools.partial(mlp, lr_scheduler=plateau),
     "bf16": functools.partial(mlp, trainer={"precision": "bf16-mixed"}),

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import al_lightning as al
 from al_lightning.callbacks import LayerAccumulation
 from al_lightning.data.samplers import BatchIndices
+from al_lightning.targets import LabelTarget, ValueTarget
 
 K, INPUTS = 4, 6
 #: Samples of a training batch over all processes.
@@ -41,6 +42,11 @@ def make(kind: str, norm: bool, dropout: float, association: Any = "mse", **opti
     if kind == "network":
         network = {"network": small_mlp, "network_args": {"norm": norm, "p": dropout}, "in_features": INPUTS}
         return al.ConvertedAL(num_classes=K, target_dim=5, cuts=3, **network, **options)
+    if kind == "values":
+        layers = al.to_al_layers(blocks, 2, torch.zeros(2, INPUTS), 5, reconstruction_loss="mse")
+        return al.ALModule(layers, target=ValueTarget(["a", "b"], [0.1, 0.2], [1.0, 0.5]), **options)
+    if kind == "BP labels":
+        return al.BPModule(nn.Sequential(*blocks, nn.Linear(8, 2)), target=LabelTarget(2), **options)
     if kind == "BP":
         return al.BPModule(nn.Sequential(*blocks, nn.Linear(8, K)), K, **options)
     layers = al.to_al_layers(blocks, K, torch.zeros(2, INPUTS), 5, association=association)
@@ -52,6 +58,13 @@ def samples(n: int, seed: int) -> TensorDataset:
     generator = torch.Generator().manual_seed(seed)
     y = torch.randint(K, (n,), generator=generator)
     return TensorDataset(torch.eye(INPUTS)[y] + torch.randn((n, INPUTS), generator=generator), y)
+
+
+def of_kind(data: TensorDataset, kind: str) -> TensorDataset:
+    """The same points with two numbers or two labels each in place of a class."""
+    x, y = data.tensors
+    columns = {"values": x[:, :2] + x[:, 2:4], "BP labels": torch.stack([y % 2, (y > 1).long()], 1)}
+    return TensorDataset(x, columns.get(kind, y))
 
 
 class Uneven(BatchIndices):
@@ -145,8 +158,9 @@ def run(
         callbacks=callbacks,
     )  # fmt: skip
     os.environ["PL_GLOBAL_SEED"] = "0"
-    trainer.fit(module, loader(samples(64, 0), True), loader(samples(n_val, 1), False))
-    trainer.validate(module, loader(samples(n_val, 1), False), verbose=False)
+    train, val = of_kind(samples(64, 0), kind), of_kind(samples(n_val, 1), kind)
+    trainer.fit(module, loader(train, True), loader(val, False))
+    trainer.validate(module, loader(val, False), verbose=False)
     return {
         "state": validated.state or {k: v.clone() for k, v in module.state_dict().items()},
         "metrics": {k: float(v) for k, v in trainer.callback_metrics.items() if k != "val_own"},

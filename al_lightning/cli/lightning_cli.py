@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import lightning.pytorch as pl
+import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -41,6 +42,19 @@ class SaveConfig(SaveConfigCallback):
         free = next(name for name in names if not (folder / name).exists())
         self.config_filename = trainer.strategy.broadcast(free)
         super().setup(trainer, pl_module, stage)
+        if trainer.is_global_zero:
+            self._add_linked(folder / self.config_filename)
+
+    def _add_linked(self, file: Path) -> None:
+        """Add what the user said of arguments that data may say too: jsonargparse leaves those out."""
+        model = self.config.model
+        said = {name: model.init_args.get(name) for name in LINKS}
+        typed = {n: v for n, v in said.items() if v is not None and v != default_of(model.class_path, n)}
+        if typed:
+            saved = yaml.safe_load(file.read_text(encoding="utf-8"))
+            plain = {n: v.as_dict() if isinstance(v, Namespace) else v for n, v in typed.items()}
+            saved["model"].setdefault("init_args", {}).update(plain)
+            file.write_text(yaml.safe_dump(saved, sort_keys=False), encoding="utf-8")
 
 
 class Parser(LightningArgumentParser):

@@ -15,7 +15,6 @@ from al_lightning.data.dataset import LabelledDataset, RawBatch
 from al_lightning.data.loader import make_loader
 from al_lightning.data.run import RunDataModule
 from al_lightning.data.splits import TEST_SEED, are_class_numbers, hold_out, redraw_labels, split_samples
-from al_lightning.targets.base import Target
 from al_lightning.training.randomness import Purpose
 from al_lightning.training.reduction import data_share
 
@@ -95,24 +94,8 @@ class BaseDataModule(RunDataModule, Generic[RawBatch, Samples]):
         self._datasets: dict[str, Samples] = {}
         self._indices: dict[str, Tensor] = {}
         self._names: list[str] | None = None
-        self._target: Target | None = None
 
     # ------------------------------------------------------------------ what a subclass says
-
-    @property
-    def target(self) -> Target | None:
-        """What is learned, found in the training split when it is first asked for; None where labels are classes."""
-        if self._target is None:
-            self._target = self.find_target()
-        return self._target
-
-    @target.setter
-    def target(self, target: Target | None) -> None:
-        self._target = target
-
-    def find_target(self) -> Target | None:
-        """What is learned, where labels are no class numbers: a target that fits :meth:`training_labels`."""
-        return None
 
     def training_labels(self) -> Tensor:
         """Labels (N, ...) of the training split, without those that validate or test."""

@@ -16,6 +16,7 @@ from typing_extensions import Self
 
 from al_lightning.checkpoints import contents
 from al_lightning.checkpoints.recipe import Recorded
+from al_lightning.targets.base import Target
 
 #: Versions of ``on_after_batch_transfer`` that are extended already.
 _EXTENDED: WeakSet[Callable[..., Any]] = WeakSet()
@@ -27,6 +28,22 @@ class RunDataModule(Recorded, pl.LightningDataModule):
     found_arguments: ClassVar[frozenset[str]] = frozenset({"class_names", "vocabulary", "augment", "image_size"})
     #: Type of what loaders of this kind yield; other batches, of a user's own loaders, are passed on as they are.
     raw_batch: ClassVar[type] = object
+    _target: Target | None = None
+
+    @property
+    def target(self) -> Target | None:
+        """What is learned, found in the training split when it is first asked for; None where labels are classes."""
+        if self._target is None:
+            self._target = self.find_target()
+        return self._target
+
+    @target.setter
+    def target(self, target: Target | None) -> None:
+        self._target = target
+
+    def find_target(self) -> Target | None:
+        """What is learned, where labels are no class numbers: a target that fits the training labels."""
+        return None
 
     @abstractmethod
     def prepare(self, batch: Any, training: bool = False, epoch: int = 0) -> tuple[Any, Tensor]:

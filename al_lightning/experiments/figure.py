@@ -82,6 +82,7 @@ def _draw_split(axes: Any, experiment: Experiment, results: Sequence[Result], sp
                 axes.fill_between(epochs, [min(v) for v in values], [max(v) for v in values], color=color, alpha=0.15)
     low, high = axes.get_ylim()
     axes.set(xlabel="epoch", ylabel=f"{name} {heading(metric)}")
-    axes.set_ylim(max(low, 0), min(high, 101) if metric == "acc" else high)
+    if metric == "acc":  # others, such as R2, may be below 0
+        axes.set_ylim(max(low, 0), min(high, 101))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

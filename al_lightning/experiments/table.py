@@ -91,7 +91,7 @@ def _about(experiment: Experiment, run: Run, group: Sequence[Result], last: bool
         cells["paper,\ntrain"] = " ± ".join(f"{value:.2f}" for value in run.paper.get(TRAIN, []))
     if experiment.train_accuracy:
         measured = [r.train[r.metric] for r in group if r.train]  # a run that was kept may be from before
-        cells["train"] = mean_sd(measured, factor=_factor(group)) if measured else ""
+        cells["train"] = mean_sd(measured, _digits(group), _factor(group)) if measured else ""
     if any(one.paper_epochs for one in experiment.runs):
         cells["paper,\nbest epoch"] = " ± ".join(f"{value:.1f}" for value in run.paper_epochs)
     cells["best epoch"] = mean_sd([r.best_epoch for r in group], 1)
@@ -113,7 +113,7 @@ def _reached(group: Sequence[Result], way: str, number: str) -> str:
     if not group or (number and metric not in group[0].test) or (not number and way != "path"):
         return ""
     star = "*" if number and (group[0].recipe, group[0].readout) == ("tuned", name) else ""
-    return mean_sd([r.test[metric] for r in group], factor=_factor(group)) + star
+    return mean_sd([r.test[metric] for r in group], _digits(group), _factor(group)) + star
 
 
 def _name(name: str, group: Sequence[Result]) -> str:
@@ -124,6 +124,11 @@ def _name(name: str, group: Sequence[Result]) -> str:
 
 def _factor(group: Sequence[Result]) -> int:
     return 100 if group and group[0].metric == "acc" else 1
+
+
+def _digits(group: Sequence[Result]) -> int:
+    """Digits behind the point: an R2 is a part of one, an accuracy is in %."""
+    return 2 if group and group[0].metric == "acc" else 4
 
 
 def _heading(results: Sequence[Result]) -> str:

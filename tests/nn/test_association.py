@@ -11,7 +11,7 @@ from conftest import K, hand_layers
 from torch import Tensor
 
 import al_lightning as al
-from al_lightning.nn.association import ClassCodes, class_scores
+from al_lightning.nn.association import ClassCodes, class_scores, reconstruction_loss
 from al_lightning.nn.exits import exit_early
 from al_lightning.nn.path import CodePath, Reader, all_paths, encode_classes
 
@@ -176,3 +176,20 @@ def test_early_exits_by_every_read_out(readout: Any) -> None:
         torch.testing.assert_close(scores[row], paths[k - 1][row])
     scores, exits = module.forward_adaptive(x, 1.0, readout)
     torch.testing.assert_close(scores, paths[-1])
+
+
+def test_binary_cross_entropy_is_the_formula_and_its_gradient() -> None:
+    decoded, t = 3 * torch.randn(5, 3), torch.randint(0, 2, (5, 3)).float()
+    own = decoded.clone().requires_grad_()
+    loss = reconstruction_loss("binary_cross_entropy", own, t)
+    p = 1 / (1 + torch.exp(-decoded.double()))
+    expected = -(t * p.log() + (1 - t) * (1 - p).log()).mean()
+    assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-5)
+    loss.backward()
+    torch.testing.assert_close(own.grad, ((p - t) / t.numel()).float())
+    half = reconstruction_loss("binary_cross_entropy", decoded.bfloat16(), t.bfloat16())
+    assert half.dtype == torch.float32
+    codes = ClassCodes(t[:4], torch.tensor([0, 3, 3, 1]))
+    of_classes = reconstruction_loss("binary_cross_entropy", decoded[:4], codes)
+    rows = torch.tensor([0, 3, 3, 1])
+    torch.testing.assert_close(of_classes, reconstruction_loss("binary_cross_entropy", decoded[rows], t[rows]))

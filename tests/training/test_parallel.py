@@ -38,6 +38,8 @@ CASES: dict[str, dict[str, Any]] = {
     "BP uneven": {"kind": "BP", "uneven": True},
     "network": {"kind": "network"},
     "network norm": {"kind": "network", "norm": True, "dropout": 0.3},
+    "values": {"kind": "values"},
+    "BP labels": {"kind": "BP labels"},
     "norm": {"norm": True, "dropout": 0.3},
     "BP norm": {"kind": "BP", "norm": True, "dropout": 0.3},
     "bf16": {"precision": "bf16-mixed"},
@@ -55,6 +57,8 @@ EQUAL = [
     "BP",
     "BP uneven",
     "network",
+    "values",
+    "BP labels",
     "growing",
     "growing, frozen",
 ]
