@@ -40,7 +40,8 @@ class LabelTarget(Target):
 
     monitor = "f1"
     mode = "max"
-    reconstruction_losses = ("binary_cross_entropy", "mse")
+    # Not "mse", whose scores are near 0 and 1: a label that is not there would have a probability of 0.5.
+    reconstruction_losses = ("binary_cross_entropy",)
 
     def __init__(self, num_labels: int, label_names: Sequence[str] | None = None) -> None:
         if not isinstance(num_labels, (int, np.integer)) or isinstance(num_labels, bool) or num_labels < 1:
