@@ -21,7 +21,7 @@ FLOORS = [
     {"training", "checkpoints"},
     {"callbacks", "data"},
     {"modules", "strategies"},
-    {"experiments", "inspection"},
+    {"experiments", "inspection", "serving"},
     {"cli"},
     {"__main__"},
 ]

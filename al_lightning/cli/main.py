@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from al_lightning._version import __version__
-from al_lightning.cli import inspect, reproduce, trainer_commands
+from al_lightning.cli import export, inspect, reproduce, trainer_commands
 from al_lightning.cli.messages import sentence
 
 
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "test": Command("evaluate on the test split", functools.partial(trainer_commands.run, "test")),
     "predict": Command("write predictions to a csv file", functools.partial(trainer_commands.run, "predict")),
     "inspect": Command("show what each layer does; choose thresholds for early exits", inspect.main),
+    "export": Command("write a network to a file that is served without this package", export.main),
     "reproduce": Command("train all runs of an experiment and print its table", reproduce.main),
 }
 
@@ -77,7 +78,7 @@ def console() -> None:
     """Entry point of the console script: a user's mistake is answered by a sentence, not by a traceback."""
     try:
         main()
-    except (ValueError, TypeError, OSError, FloatingPointError, MisconfigurationException) as error:
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError, MisconfigurationException) as error:
         if os.environ.get("AL_LIGHTNING_TRACEBACK"):
             raise
         print(f"al-lightning: {sentence(error)}\n(AL_LIGHTNING_TRACEBACK=1 shows where.)", file=sys.stderr)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from al_lightning.nn.sequence import Tokens
-from al_lightning.nn.vocabulary import PAD
+from al_lightning.nn.vocabulary import PAD, UNK
 
 
 class InputCheck(Protocol):
@@ -16,6 +16,23 @@ class InputCheck(Protocol):
 
     def __call__(self, x: Tensor | Tokens) -> None:
         """Raise a ValueError if ``x`` cannot be read."""
+
+
+@runtime_checkable
+class ExampleInputs(Protocol):
+    """Makes inputs that a network can read, such as those by which an exported one is checked."""
+
+    def example(self, samples: int, length: int, generator: torch.Generator) -> Tensor:
+        """Random inputs on the CPU.
+
+        Args:
+            samples: B.
+            length: T of texts; means nothing for others.
+            generator: of the random numbers.
+
+        Returns:
+            Inputs (B, ...), float32 or tokens int64.
+        """
 
 
 def _check_type(x: Tensor, what: str) -> None:
@@ -54,6 +71,10 @@ class ImageCheck:
             "the data's, or `image_size` of the data to the model's."
         )
 
+    def example(self, samples: int, length: int, generator: torch.Generator) -> Tensor:
+        """Normalised noise, (B, C, H, W) float32."""
+        return torch.randn((samples, *self.shape), generator=generator, dtype=torch.float32)
+
 
 class VectorCheck:
     """Vectors of one width.
@@ -79,6 +100,10 @@ class VectorCheck:
             f"Expected vectors of shape (B, {self.in_features}), because in_features={self.in_features}, but got "
             f"{got}. Set `in_features` of the model to the data's, or leave it out for images."
         )
+
+    def example(self, samples: int, length: int, generator: torch.Generator) -> Tensor:
+        """Normalised noise, (B, D) float32."""
+        return torch.randn((samples, self.in_features), generator=generator, dtype=torch.float32)
 
 
 class TokenCheck:
@@ -120,3 +145,12 @@ class TokenCheck:
                 "Expected texts padded with 0 on the right, but got a 0 before another token. "
                 "Move the padding to the end."
             )
+
+    def example(self, samples: int, length: int, generator: torch.Generator) -> Tensor:
+        """Words, (B, T) int64: the first text fills its row, others are shorter; with several, the last is empty."""
+        tokens = torch.randint(UNK, self.vocab_size, (samples, length), generator=generator)
+        lengths = torch.randint(1, length + 1, (samples,), generator=generator)
+        lengths[0] = length
+        if samples > 1:
+            lengths[-1] = 0
+        return tokens * (torch.arange(length) < lengths.unsqueeze(1))
