@@ -43,6 +43,8 @@ def staged(targets: Sequence[Path], force: bool) -> Iterator[Path]:
         )
     final = targets[0].parent
     folder = final / f".{targets[0].name}.{os.getpid()}.tmp"
+    if folder.is_dir():  # of an export by this process that answered otherwise
+        shutil.rmtree(folder)
     folder.mkdir(parents=True)
     try:
         yield folder
