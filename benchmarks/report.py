@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from markdown_table import grid
-from speed_tables import exits, pipelines, predictions, shortcuts, steps, throughput
+from speed_tables import exits, exports, pipelines, predictions, shortcuts, steps, throughput
 
 from al_lightning.experiments.reproduce import config_hash
 from al_lightning.experiments.table import WAYS, mean_sd
@@ -126,7 +126,7 @@ def sections(documents: dict[str, Document]) -> list[tuple[str, list[str]]]:
     kinds: dict[str, list[str]] = {name: [] for name in (
         "Accuracy", "Searches (validation accuracy; test data were not read)", "Step time and memory", "Throughput",
         "Pipelines", "Pipelines on more devices, predicted", "Shortcuts", "Early exits",
-        "Other measurements")}  # fmt: skip
+        "Exported networks", "Other measurements")}  # fmt: skip
     titles = list(kinds)
     for name, document in documents.items():
         rows = document.get("rows") or [{}]
@@ -146,8 +146,10 @@ def sections(documents: dict[str, Document]) -> list[tuple[str, list[str]]]:
             title, table = titles[6], shortcuts(document)
         elif "broken" in rows[0]:
             title, table = titles[7], exits(document)
+        elif "checkpoint_megabytes" in rows[0]:
+            title, table = titles[8], exports(document)
         else:
-            title, table = titles[8], []
+            title, table = titles[9], []
         heading = [f"### {document['title']}", ""] if document.get("title") else []
         note = ["", str(document["note"]).strip()] if document.get("note") and title != titles[3] else []
         kinds[title] += [*heading, *table, *([""] if table else []), about(name, document), *note, ""]

@@ -113,3 +113,24 @@ def exits(document: Document) -> list[str]:
         " / ".join(f"{statistics.mean(part):.0%}" for part in each), f"{statistics.median(faster):.2f}",
     ]  # fmt: skip
     return grid(columns, [own])
+
+
+def exports(document: Document) -> list[str]:
+    """Whether files answer as their modules do, by network and format; then how large the published CNN's are."""
+    rows = [row for row in document["rows"] if row["checkpoint_megabytes"] is None]
+    table = []
+    for network, form in dict.fromkeys((row["network"], row["format"]) for row in rows):
+        own = [row for row in rows if (row["network"], row["format"]) == (network, form)]
+        worst = max((row["difference"] for row in own if row["difference"] is not None), default=float("nan"))
+        failed = sum(row["failure"] is not None for row in own)
+        table.append([network, form, str(len(own)), str(failed), f"{worst:.1e}"])
+    sizes = [
+        [row["network"], row["format"], str(row["path"]), f"{row['parameters']:,}", f"{row['megabytes']:.2f}",
+         f"{row['checkpoint_megabytes']:.1f}"]
+        for row in document["rows"] if row["checkpoint_megabytes"] is not None
+    ]  # fmt: skip
+    lines = grid(["network", "format", "exports", "failed", "largest difference"], table)
+    if sizes:
+        columns = ["network", "format", "path", "parameters", "file, MB", "checkpoint, MB"]
+        lines += ["", *grid(columns, sizes)]
+    return lines
