@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from al_lightning._version import __version__
 from al_lightning.checkpoints.plain import NotPlainError, import_path
 from al_lightning.data.images.module import ImageDataModule
+from al_lightning.data.tables.module import TableDataModule
 from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.text import TextModule
 from al_lightning.nn.vocabulary import PAD, UNK
@@ -78,7 +79,7 @@ def describe_preparation(module: SupervisedModule, data: object) -> dict[str, An
 
     Args:
         module: a text network knows its words.
-        data: an image set knows its pixels.
+        data: an image set knows its pixels, a table its columns.
     """
     if isinstance(module, TextModule):
         return {
@@ -99,6 +100,15 @@ def describe_preparation(module: SupervisedModule, data: object) -> dict[str, An
             "in_channels": data.in_channels,
             "image_size": data.image_size,
             "smaller_images": "are resized" if data.native_size is None else "are padded with zeros on all sides",
+        }
+    if isinstance(data, TableDataModule):
+        columns = list(data.feature_columns)
+        return {
+            "kind": "table",
+            "formula": "(columns - mean) / std, in float64, then float32",
+            "columns": columns,
+            "mean": [0.0] * len(columns) if data.mean is None else list(map(float, data.mean)),
+            "std": [1.0] * len(columns) if data.std is None else list(map(float, data.std)),
         }
     return None
 

@@ -14,7 +14,7 @@ from networks import build
 from torchtext.data.utils import get_tokenizer
 
 import al_lightning as al
-from al_lightning.data import Digits
+from al_lightning.data import Digits, Table
 from al_lightning.serving import export_path
 
 WORDS = ["<pad>", "<unk>", "a", "what", "film", "!", "dull"]
@@ -81,3 +81,23 @@ def test_what_is_not_known_is_null(name: str) -> None:
         assert about["preparation"]["max_length"] is None
     else:
         assert about["preparation"] is None
+
+
+def test_tables_are_prepared_as_in_training() -> None:
+    rows = np.random.default_rng(0).normal([3, 500], [2, 100], (40, 2))
+    lines = ["a,b,y", *(f"{a},{b},{a + b}" for a, b in rows)]
+    Path("rows.csv").write_text("\n".join(lines))
+    data = Table(source="rows.csv", value_columns=["y"])
+    module = al.MLPAL(target=data.target, in_features=2, hidden_dims=[8])
+    export_path(module, "network.pt2", data=data)
+    about = json.loads(Path("network.pt2.json").read_text())
+    assert about["target"] == {"kind": "ValueTarget", "width": 1, "columns": ["y"]}
+    read = about["preparation"]
+    assert read["columns"] == ["a", "b"]
+    batch = next(iter(data.test_dataloader()))
+    raw = data.dataset("test").vectors[data.indices("test")].numpy()
+    x = (raw - read["mean"]) / read["std"]
+    torch.testing.assert_close(torch.from_numpy(x).float(), data.prepare(batch)[0])
+    assert float(np.abs(x).max()) < 5
+    said = torch.export.load("network.pt2").module()(torch.from_numpy(x).float())["predictions"]
+    torch.testing.assert_close(said, module.predictions(module.eval()(data.prepare(batch)[0])).detach())

@@ -111,6 +111,8 @@ def test_labels_that_are_not_of_the_kind_end_a_run_with_a_sentence(trainer: Make
     for association in ("contrast", "cross_entropy"):
         with pytest.raises(ValueError, match=f"`association` to be 'mse' for a LabelTarget, but got '{association}'"):
             build("MLPAL", num_classes=None, target=LabelTarget(4), association=association)
-    with pytest.raises(ValueError, match="`reconstruction_loss` to be 'binary_cross_entropy' for a LabelTarget, but got 'mse'"):
+    with pytest.raises(
+        ValueError, match="`reconstruction_loss` to be 'binary_cross_entropy' for a LabelTarget, but got 'mse'"
+    ):
         build("MLPAL", num_classes=None, target=LabelTarget(4), reconstruction_loss="mse")
     assert TEXT  # networks of both kinds of input are among those above
