@@ -48,7 +48,7 @@ def small_mlp(inputs: int = 6, width: int = 8, outputs: int = 3, p: float = 0.0,
     return nn.Sequential(unit(inputs), unit(width), unit(width), nn.Linear(width, outputs))
 
 
-def tiny_bert(vocab_size: int, layers: int = 2, dim: int = 8, positions: int = 16, dropout: float = 0.0) -> nn.Module:
+def tiny_bert(vocab_size: int, layers: int = 2, dim: int = 8, positions: int = 40, dropout: float = 0.0) -> nn.Module:
     """A BERT of Hugging Face's, built from its configuration."""
     from transformers import BertConfig, BertModel  # here: it takes a second
 

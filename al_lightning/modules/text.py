@@ -58,7 +58,7 @@ class TextModule(SupervisedModule):
         self.max_length = max_length
         self.vocab_size = embedding.vocab_size
         self.vocabulary = None if vocabulary is None else list(vocabulary)
-        self.input_check = TokenCheck(self.vocab_size)
+        self.input_check = TokenCheck(self.vocab_size, embedding.longest)
         self.own_callbacks.append(TextReport(embedding.found))
 
     def trained_with(self, max_length: int) -> None:

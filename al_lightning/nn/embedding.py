@@ -41,6 +41,8 @@ class TokenEmbedding(nn.Module):
         #: (V,) bool, which words started from a file's vector; None without a file.
         self.found: Tensor | None = None
         self.vocab_size = vocab_size
+        #: How many tokens a text may have; any number if None.
+        self.longest: int | None = None
         self.embedding = nn.Embedding(vocab_size, dim, padding_idx=text.PAD)
         self.dropout = nn.Dropout(dropout)
         with torch.no_grad():

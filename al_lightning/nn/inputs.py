@@ -111,10 +111,12 @@ class TokenCheck:
 
     Args:
         vocab_size: V, padding and unknown included.
+        longest: how many tokens a text may have; any number if None.
     """
 
-    def __init__(self, vocab_size: int) -> None:
+    def __init__(self, vocab_size: int, longest: int | None = None) -> None:
         self.vocab_size = vocab_size
+        self.longest = longest
 
     def __call__(self, x: Tensor | Tokens) -> None:
         """Refuse what cannot be tokens.
@@ -148,6 +150,8 @@ class TokenCheck:
 
     def example(self, samples: int, length: int, generator: torch.Generator) -> Tensor:
         """Words, (B, T) int64: the first text fills its row, others are shorter; with several, the last is empty."""
+        # A recorded graph holds one position in reserve.
+        length = length if self.longest is None else min(length, self.longest - 1)
         tokens = torch.randint(UNK, self.vocab_size, (samples, length), generator=generator)
         lengths = torch.randint(1, length + 1, (samples,), generator=generator)
         lengths[0] = length

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self
 
@@ -48,6 +49,9 @@ class EncoderEmbedding(nn.Module):
                 f"Expected texts of at most {self.longest} tokens, because the encoder has so many positions, but got "
                 f"{tokens.shape[1]}. Set `max_length` of the data, or build the encoder with more positions."
             )
+        if torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling():
+            # A graph is recorded, in which a row of one token would be a case of its own: positions would be broadcast.
+            return TokenSequence(self.embeddings(F.pad(tokens, (0, 1)))[:, :-1], lengths)
         return TokenSequence(self.embeddings(tokens), lengths)
 
     def frozen(self) -> Self:
@@ -89,7 +93,7 @@ def encoder_parts(encoder: nn.Module) -> EncoderParts:
 
     Args:
         encoder: has ``embeddings`` with ``word_embeddings`` and ``position_embeddings``, and a list of layers
-            ``encoder.layer``: BERT, RoBERTa, ELECTRA and others. What stands behind the layers, such as a pooler, is
+            ``encoder.layer``: BERT, ELECTRA and others. What stands behind the layers, such as a pooler, is
             left out.
 
     Raises:

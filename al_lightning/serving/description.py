@@ -12,6 +12,7 @@ from al_lightning.data.images.module import ImageDataModule
 from al_lightning.data.tables.module import TableDataModule
 from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.text import TextModule
+from al_lightning.nn.inputs import TokenCheck
 from al_lightning.nn.vocabulary import PAD, UNK
 from al_lightning.serving.served import Unit
 from al_lightning.targets.base import Target
@@ -87,7 +88,7 @@ def describe_preparation(module: SupervisedModule, data: object) -> dict[str, An
             "tokenizer": "basic_english",
             "padding": PAD,
             "unknown": UNK,
-            "max_length": module.max_length,
+            "max_length": _most(module),
             "vocabulary": module.vocabulary,
         }
     if isinstance(data, ImageDataModule):
@@ -111,6 +112,14 @@ def describe_preparation(module: SupervisedModule, data: object) -> dict[str, An
             "std": [1.0] * len(columns) if data.std is None else list(map(float, data.std)),
         }
     return None
+
+
+def _most(module: TextModule) -> int | None:
+    """Most tokens of a text: as in training, and as the network has positions for, of which a graph keeps one free."""
+    most = [module.max_length]
+    if isinstance(module.input_check, TokenCheck) and module.input_check.longest is not None:
+        most.append(module.input_check.longest - 1)
+    return min((length for length in most if length is not None), default=None)
 
 
 def _class_path(module: SupervisedModule) -> str:

@@ -41,8 +41,8 @@ def record(unit: Unit) -> ExportedProgram:
     Raises:
         Exception: torch's own, of many types, if the network computes something that is no graph.
     """
-    dims = {name: Dim(name) for port in unit.inputs for name in port.axes().values()}
-    shapes = tuple({axis: dims[name] for axis, name in port.axes().items()} for port in unit.inputs)
+    # torch finds out by itself which axes have the same size, and how long a text may be.
+    shapes = tuple({axis: Dim.DYNAMIC for axis in port.axes()} for port in unit.inputs)
     return _export(unit.network, unit.example, {}, {"inputs": shapes})
 
 

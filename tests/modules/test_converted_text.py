@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from al_lightning.nn.sequence import Tokens
 from al_lightning.nn.text_encoder import encoder_parts
+from al_lightning.serving import export_path
 
 BOTH = ["ConvertedTextAL", "ConvertedTextBP"]
 
@@ -123,3 +125,13 @@ def test_embeddings_without_positions_are_refused() -> None:
     bert.embeddings.position_embeddings = nn.Identity()
     with pytest.raises(ValueError, match="embeddings of a text encoder to have `position_embeddings`, an nn.Embedding"):
         encoder_parts(bert)
+
+
+@pytest.mark.parametrize("length", [1, 2, 39])
+def test_exported_it_reads_texts_of_any_length_but_one_position(length: int) -> None:
+    module = build("ConvertedTextAL").eval()
+    exported = export_path(module, "bert.pt2", readout="codes")
+    assert json.loads(exported.description.read_text())["preparation"]["max_length"] == 39
+    x = torch.randint(1, 20, (3, length))
+    said = torch.export.load("bert.pt2").module()(x)["scores"]
+    torch.testing.assert_close(said, module(x, readout="codes").detach(), atol=1e-5, rtol=1e-5)
