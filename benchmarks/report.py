@@ -28,6 +28,16 @@ START, END = "<!-- results:start -->", "<!-- results:end -->"
 Document = dict[str, Any]
 
 
+def multilabel(document: Document) -> list[str]:
+    """F1 of labels on the test split, of each network and path over its seeds."""
+    table = []
+    for model in dict.fromkeys(row["model"] for row in document["rows"]):
+        own = [row["test"] for row in document["rows"] if row["model"] == model]
+        for name in sorted(name for name in own[0] if name.startswith("test_f1")):
+            table.append([model, name, mean_sd([test[name] for test in own], 4), str(len(own))])
+    return grid(["network", "metric", "test", "seeds"], table)
+
+
 def about(name: str, document: Document) -> str:
     """Where a table's numbers come from: one environment, or those of all runs."""
     runs = [*document.get("trials", []), *document.get("results", [])]
@@ -149,7 +159,7 @@ def sections(documents: dict[str, Document]) -> list[tuple[str, list[str]]]:
         elif "checkpoint_megabytes" in rows[0]:
             title, table = titles[8], exports(document)
         else:
-            title, table = titles[9], []
+            title, table = titles[9], multilabel(document) if rows and "val_f1" in rows[0] else []
         heading = [f"### {document['title']}", ""] if document.get("title") else []
         note = ["", str(document["note"]).strip()] if document.get("note") and title != titles[3] else []
         kinds[title] += [*heading, *table, *([""] if table else []), about(name, document), *note, ""]
