@@ -135,7 +135,7 @@ def network() -> Case:
     torch.manual_seed(3)
     module = al.ConvertedAL(network=small_resnet, network_args={"p": 0.2}, num_classes=10, in_channels=1, image_size=28, cuts=3,
                             target_dim=8, optimizer=adam)  # fmt: skip
-    return module, FashionMNIST(batch_size=6), {"max_steps": 20}
+    return module, FashionMNIST(batch_size=6), {"max_steps": 8}
 
 
 def encoder() -> Case:
@@ -146,7 +146,7 @@ def encoder() -> Case:
         tiny_bert, 2, vocab_size=data.vocab_size, network_args={"dropout": 0.2}, target_dim=8, optimizer=adam
     )
     module.layers[0].f.frozen()
-    return module, data, {"max_steps": 20}
+    return module, data, {"max_steps": 8}
 
 
 def frozen() -> Case:

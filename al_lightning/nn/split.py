@@ -81,6 +81,7 @@ def split_network(
         ValueError: if the network cannot be followed or does not read the example, or there is no such cut.
 
     Example:
+        >>> import torch
         >>> net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
         >>> split = split_network(net, 2, torch.zeros(1, 6))
         >>> split.starts, split.head(10)(split.blocks[1](split.blocks[0](torch.zeros(2, 6)))).shape

@@ -121,7 +121,7 @@ def test_number_of_layers() -> None:
         (lambda: al.associate([torch.nn.Identity()], [], 2), "one bridge for each of the 1 blocks, but got 0"),
         (lambda: al.ALModule([], 10), "at least one layer, but got none"),
         (lambda: al.to_al_layers([], 10, torch.zeros(1)), "at least one block to convert, but got none"),
-        (lambda: al.to_al_layers([torch.nn.Unfold(2)], 10, torch.zeros(1, 1, 4, 4)), r"Block 1 \(Unfold\) cannot be bridged"),
+        (lambda: al.to_al_layers([torch.nn.Unflatten(2, (2, 2))], 10, torch.zeros(1, 1, 4, 4)), r"Block 1 \(Unflatten\) cannot be bridged"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_get_a_sentence(make: Callable[[], Any], message: str) -> None:

@@ -68,7 +68,7 @@ def test_every_network_learns_every_kind(network: str, what: str, trainer: Make,
     fitted.save_checkpoint(tmp_path / "kind.ckpt")
     parts = {key: value for key, value in arguments(network).items() if key in PARTS.get(network, ())}
     rebuilt: Any = {**arguments(network), "target": target} if network in PARTS else parts
-    again = getattr(al, network).load_from_checkpoint(tmp_path / "kind.ckpt", **rebuilt)
+    again = type(module).load_from_checkpoint(tmp_path / "kind.ckpt", **rebuilt)
     assert vars(again.target) == vars(target)
     torch.testing.assert_close(again.eval().answer(x).detach(), predicted, rtol=1e-3, atol=1e-4)
 

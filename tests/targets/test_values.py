@@ -164,7 +164,7 @@ def test_bad_arguments_are_named(arguments: dict[str, object], message: str) -> 
 @pytest.mark.parametrize(
     ("y", "names", "message"),
     [
-        (np.array([[0.1, 1.0]] * 3 + [[0.1, 2.0]]), NAMES, "'price' is constant"),
+        (np.array([[0.1, 1.0]] * 2 + [[0.1, 2.0]]), NAMES, "'price' is constant"),
         (np.array([[0.1, 1.0], [0.2, np.nan]]), NAMES, "'trace' of sample 1 of the training labels is nan"),
         (np.zeros((0, 2)), NAMES, "N and D at least 1"),
         (np.zeros((2, 2, 2)), NAMES, r"but got \(2, 2, 2\)"),
