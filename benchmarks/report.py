@@ -79,12 +79,15 @@ def groups(results: Sequence[Document]) -> dict[tuple[str, str], list[Document]]
 
 
 def reached(group: Sequence[Document], way: str) -> str:
-    """What the paths of a run reach by one read-out, in percent; of a run without paths, its only number."""
-    metric = f"test_{group[0].get('metric', 'acc')}"
+    """What the paths of a run reach by one read-out, accuracies in percent; of a run without paths, its only number."""
+    measured = group[0].get("metric", "acc")
+    metric = f"test_{measured}"
     paths = [name for name in group[0]["test"] if name.startswith(f"{metric}_{way}")]
     if not paths and way == "path":
         paths = [metric]
-    return " / ".join(mean_sd([run["test"][name] for run in group], factor=100) for name in paths)
+    digits, factor, unit = (2, 100, "") if measured == "acc" else (4, 1, f" ({measured})")
+    each = [mean_sd([run["test"][name] for run in group], digits, factor) for name in paths]
+    return " / ".join(each) + (unit if each else "")
 
 
 def data_of(run: Document, document: Document) -> str:
