@@ -145,7 +145,7 @@ def encoder() -> Case:
     module = al.ConvertedTextAL(
         tiny_bert, 2, vocab_size=data.vocab_size, network_args={"dropout": 0.2}, target_dim=8, optimizer=adam
     )
-    module.layers[0].f.frozen()
+    module.layers[0].f.requires_grad_(False)
     return module, data, {"max_steps": 8}
 
 

@@ -89,6 +89,13 @@ def explain(report: str) -> str:
     if wrong:
         path, option, reason = wrong.groups()
         name = path.rsplit(".", 1)[-1]
+        called = re.search(r"expects a function or a callable class: (.+)", reason + report)
+        if called:
+            given = re.search(r"Given value: ([\w.]+)", report)
+            return (
+                f"Expected `{option}` of {name} to be a function or class that can be imported here, but got "
+                f"{given.group(1) if given else 'something else'}: {called.group(1)}. Correct its path."
+            )
         return f"Expected a value that `{option}` of {name} accepts, but got another one. {_shorten(reason, report)}"
     broken = re.search(r"Problem with given class_path '([\w.]+)':\s+(.*?)(?:\n\s+- |\n\s+Given|\Z)", report, re.S)
     if broken:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -11,20 +10,23 @@ from torch import nn
 from typing_extensions import Unpack
 
 from al_lightning.modules.al import ALModule
-from al_lightning.modules.base import SupervisedModule
 from al_lightning.modules.bp import BPModule
-from al_lightning.modules.network import Network, build_network, load_weights
+from al_lightning.modules.network import (
+    ConvertedModule,
+    Network,
+    build_network,
+    example_for,
+    is_file,
+    load_weights,
+)
 from al_lightning.modules.options import AssociatedOptions, BPOptions, split_options
 from al_lightning.nn.bridges import BRIDGE_DIM, LEAN_POOL, BridgeKind, SquashingActivation
 from al_lightning.nn.convert import Blocks, to_al_layers
-from al_lightning.nn.frozen import FrozenEncoder
+from al_lightning.nn.cuts import Cuts
 from al_lightning.nn.image_units import initialise
 from al_lightning.nn.inputs import ImageCheck, VectorCheck
 from al_lightning.nn.split import SplitNetwork, split_network
 from al_lightning.targets.classes import as_target
-
-#: Blocks that a network is cut into if nobody says how many.
-CUTS = 4
 
 
 def _example(in_channels: int, image_size: int, in_features: int | None) -> torch.Tensor:
@@ -39,20 +41,12 @@ def _check(in_channels: int, image_size: int, in_features: int | None) -> ImageC
     return ImageCheck(in_channels, image_size) if in_features is None else VectorCheck(in_features)
 
 
-class ConvertedModule(SupervisedModule):
-    """Abstract part of both siblings: a network that somebody else built, and where its weights come from."""
-
-    # Where a network starts from is in its weights afterwards; the file may be gone.
-    run_time_arguments: ClassVar[frozenset[str]] = SupervisedModule.run_time_arguments | {"weights"}
-    unrecorded_arguments: ClassVar[frozenset[str]] = SupervisedModule.unrecorded_arguments | {"weights"}
-
-
 def _split(
     blocks: Blocks | None,
     network: Network | None,
     network_args: dict[str, Any] | None,
     weights: str | None,
-    cuts: int | Sequence[int | str] | None,
+    cuts: Cuts,
     example: torch.Tensor,
 ) -> SplitNetwork | None:
     """A network in blocks and a head; None of blocks that stay as they are."""
@@ -60,6 +54,11 @@ def _split(
         raise ValueError(
             "Expected `blocks`, or a `network` that is cut into blocks, but got "
             f"{'neither' if blocks is None else 'both'}. Give one of the two."
+        )
+    if blocks is not None and not isinstance(blocks, (Sequence, nn.Sequential, nn.ModuleList)):
+        raise TypeError(
+            f"Expected `blocks` to be a list of blocks or an nn.Sequential, but got {type(blocks).__name__}. Pass a "
+            "network that is to be cut, or what builds it, as `network`."
         )
     if network is None:
         if network_args or weights is not None:
@@ -69,17 +68,13 @@ def _split(
         if cuts is None:
             return None
         assert blocks is not None
-        trunk = blocks if isinstance(blocks, nn.Module) else nn.Sequential(*blocks)
-        return split_network(trunk, cuts, example, keep_head=True)
+        trunk = blocks if isinstance(blocks, nn.Sequential) else nn.Sequential(*blocks)
+        return split_network(trunk, cuts, example_for(trunk, example), keep_head=True)
     built = build_network(network, network_args, weights)
-    split = split_network(built, CUTS if cuts is None else cuts, example)
-    if weights is not None and (isinstance(network, nn.Module) or Path(weights).is_file()):
-        load_weights(built, weights, frozenset(unit.calls()[-1] for unit in split.rest[-1:]))
+    split = split_network(built, cuts, example_for(built, example))
+    if weights is not None and is_file(weights):
+        load_weights(built, weights, frozenset(filter(None, [split.last()])))
     return split
-
-
-def _frozen(blocks: Sequence[nn.Module]) -> list[nn.Module]:
-    return [FrozenEncoder(block) for block in blocks]
 
 
 class ConvertedAL(ConvertedModule, ALModule):
@@ -103,6 +98,8 @@ class ConvertedAL(ConvertedModule, ALModule):
         cuts: how many AL layers the network is cut into, of about the same number of multiplications (4 if None), or
             the modules with which all but the first begin; see :func:`~al_lightning.split_network`. Of ``blocks``: each
             is a layer if None.
+        block_starts: where blocks begin, as ``cuts`` found it; checkpoints keep it, so that another version of torch,
+            which counts otherwise, cuts alike. Nobody has to give it.
         freeze_encoder: whether the blocks keep their weights, in evaluation mode; bridges, target encoders and target
             decoders learn.
         target_dim: N, width of every encoded target.
@@ -119,6 +116,8 @@ class ConvertedAL(ConvertedModule, ALModule):
         options: see :class:`~al_lightning.modules.options.AssociatedOptions` and :class:`~al_lightning.ALModule`.
     """
 
+    found_arguments: ClassVar[frozenset[str]] = frozenset({"block_starts"})
+
     def __init__(
         self,
         blocks: Blocks | None = None,
@@ -129,7 +128,8 @@ class ConvertedAL(ConvertedModule, ALModule):
         network: Network | None = None,
         network_args: dict[str, Any] | None = None,
         weights: str | None = None,
-        cuts: int | Sequence[int | str] | None = None,
+        cuts: Cuts = None,
+        block_starts: Sequence[str] | None = None,
         freeze_encoder: bool = False,
         target_dim: int = 128,
         bridge: BridgeKind = "lean",
@@ -143,12 +143,11 @@ class ConvertedAL(ConvertedModule, ALModule):
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
         association, rest = split_options(options, target)
         example = _example(in_channels, image_size, in_features)
-        split = _split(blocks, network, network_args, weights, cuts, example)
-        encoders = list(blocks or ()) if split is None else split.blocks
+        split = _split(blocks, network, network_args, weights, block_starts or cuts, example)
         layers = to_al_layers(
-            _frozen(encoders) if freeze_encoder else encoders,
+            list(blocks or ()) if split is None else split.blocks,
             target.width,
-            example,
+            example if split is None else example_for(split.network, example),
             target_dim,
             bridge=bridge,
             bridge_activation=bridge_activation,
@@ -163,6 +162,10 @@ class ConvertedAL(ConvertedModule, ALModule):
             initialise(layer.h, *([layer.g] if random_codes else []), *([] if linear_bridge else [layer.b]))
         super().__init__(layers, num_classes, **rest)
         self.input_check = _check(in_channels, image_size, in_features)
+        if split is not None:
+            self.record(block_starts=split.starts[1:])
+        if freeze_encoder:
+            self.keep_frozen([layer.f for layer in layers])
 
 
 class ConvertedBP(ConvertedModule, BPModule):
@@ -201,12 +204,12 @@ class ConvertedBP(ConvertedModule, BPModule):
         **options: Unpack[BPOptions],
     ) -> None:
         target = as_target(num_classes, options.get("class_names"), options.get("target"))
-        split = _split(blocks, network, network_args, weights, None if network is None else 1,
-                       _example(in_channels, image_size, in_features))  # fmt: skip
+        example = _example(in_channels, image_size, in_features)
+        split = _split(blocks, network, network_args, weights, None if network is None else 1, example)
         trunk, end = (list(blocks or ()), head) if split is None else (split.blocks, head or split.head)
         if end is None:
             raise ValueError("Expected `head` beside `blocks`, to make scores of what they return, but got None.")
-        super().__init__(
-            nn.Sequential(*(_frozen(trunk) if freeze_encoder else trunk), end(target.width)), num_classes, **options
-        )
+        super().__init__(nn.Sequential(*trunk, end(target.width)), num_classes, **options)
         self.input_check = _check(in_channels, image_size, in_features)
+        if freeze_encoder:
+            self.keep_frozen(trunk)

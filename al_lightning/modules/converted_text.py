@@ -8,21 +8,22 @@ from typing import Any, ClassVar
 from torch import nn
 from typing_extensions import Unpack
 
-from al_lightning.modules.network import Network, build_network, load_weights
+from al_lightning.modules.network import ConvertedModule, Network, build_network, load_weights
 from al_lightning.modules.options import BPOptions, TextOptions
 from al_lightning.modules.text import TextAL, TextBP, TextModule
 from al_lightning.nn.balance import balance
-from al_lightning.nn.frozen import FrozenEncoder
 from al_lightning.nn.sequence import PooledState
 from al_lightning.nn.text_encoder import EncoderParts, encoder_parts
 from al_lightning.nn.vocabulary import Vocabulary, check_vocabulary
 
 
-class ConvertedText(TextModule):
-    """Abstract part of both siblings: an encoder that somebody else built, and where its weights come from."""
+class ConvertedText(ConvertedModule, TextModule):
+    """Abstract part of both siblings."""
 
-    run_time_arguments: ClassVar[frozenset[str]] = TextModule.run_time_arguments | {"weights"}
-    unrecorded_arguments: ClassVar[frozenset[str]] = TextModule.unrecorded_arguments | {"weights"}
+    run_time_arguments: ClassVar[frozenset[str]] = ConvertedModule.run_time_arguments | TextModule.run_time_arguments
+    unrecorded_arguments: ClassVar[frozenset[str]] = (
+        ConvertedModule.unrecorded_arguments | TextModule.unrecorded_arguments
+    )
 
 
 def _parts(
@@ -110,8 +111,8 @@ class ConvertedTextAL(ConvertedText, TextAL):
         blocks = [nn.Sequential(*layers[own.start : own.stop]) for own in groups]
         state = PooledState("mean", embedding.dim, norm=True)
         super().__init__(
-            embedding.frozen() if freeze_encoder else embedding,
-            [FrozenEncoder(block) for block in blocks] if freeze_encoder else blocks,
+            embedding,
+            blocks,
             [state] * number,
             num_classes,
             vocabulary,
@@ -119,6 +120,8 @@ class ConvertedTextAL(ConvertedText, TextAL):
             max_length=max_length,
             **options,
         )
+        if freeze_encoder:
+            self.keep_frozen([embedding, *blocks])
 
 
 class ConvertedTextBP(ConvertedText, TextBP):
@@ -154,8 +157,8 @@ class ConvertedTextBP(ConvertedText, TextBP):
     ) -> None:
         embedding, layers = _parts(network, network_args, weights, vocab_size, vocabulary)
         super().__init__(
-            embedding.frozen() if freeze_encoder else embedding,
-            [FrozenEncoder(nn.Sequential(*layers))] if freeze_encoder else layers,
+            embedding,
+            layers,
             "mean",
             lambda width: nn.Sequential(nn.LayerNorm(embedding.dim), nn.Linear(embedding.dim, width)),
             num_classes,
@@ -163,3 +166,5 @@ class ConvertedTextBP(ConvertedText, TextBP):
             max_length=max_length,
             **options,
         )
+        if freeze_encoder:
+            self.keep_frozen([embedding, *layers])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from al_lightning.nn.state import parts
+from al_lightning.nn.unchanged import unchanged
 
 
 def examine(blocks: Sequence[nn.Module] | nn.Sequential, example: Any) -> list[Any]:
@@ -33,12 +33,12 @@ def examine(blocks: Sequence[nn.Module] | nn.Sequential, example: Any) -> list[A
     _refuse_shared(blocks)
     states = []
     state = _mapped(example, lambda x: x[:1].expand(2, *x.shape[1:]).clone())
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad():
         for number, block in enumerate(blocks, 1):
             name = f"block {number} ({type(block).__name__})"
-            with _left_alone(block):
+            with unchanged(block):
                 _refuse_overwriting(name, block.train(), state)
-            with _left_alone(block):
+            with unchanged(block):
                 block.eval()
                 returned = _run(name, block, _mapped(state, Tensor.clone))
                 _refuse_strange(name, returned)
@@ -68,24 +68,10 @@ def _refuse_shared(blocks: Sequence[nn.Module] | nn.Sequential) -> None:
                 )
 
 
-@contextlib.contextmanager
-def _left_alone(block: nn.Module) -> Iterator[None]:
-    """Modes and buffers, such as the statistics of a batch norm, are afterwards what they were."""
-    modes = {part: part.training for part in block.modules()}
-    buffers = [(buffer, buffer.clone()) for buffer in block.buffers()]
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-        for buffer, was in buffers:
-            buffer.copy_(was)
-
-
 def _run(name: str, block: nn.Module, state: Any) -> Any:
     try:
         return block(state)
-    except (RuntimeError, ValueError, IndexError, AssertionError, TypeError, AttributeError) as error:
+    except Exception as error:  # a user's own code
         raise ValueError(
             f"Expected {name} to read a state of shape {_written(state)}, but it cannot "
             f"({' '.join(str(error).split()):.300}). Change the block, the one before it, or the example input."

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from al_lightning.nn.state import batch_size, detach
@@ -66,7 +67,7 @@ def counted(path: nn.Module, x: Any) -> tuple[Any, float]:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # what one kernel does for a whole attention is not counted
     try:
-        with counter, torch.no_grad():
+        with sdpa_kernel(SDPBackend.MATH), counter, torch.no_grad():
             out = path(detach(x))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from al_lightning.nn.embedding import with_lengths
-from al_lightning.nn.frozen import FrozenEncoder
 from al_lightning.nn.sequence import Tokens, TokenSequence, valid_positions
+from al_lightning.nn.vocabulary import PAD
 
 
 class EncoderEmbedding(nn.Module):
@@ -29,7 +28,13 @@ class EncoderEmbedding(nn.Module):
         self.embeddings = embeddings
         words = _lookup(embeddings, "word_embeddings")
         self.vocab_size, self.dim = words.num_embeddings, words.embedding_dim
-        self.longest = _lookup(embeddings, "position_embeddings").num_embeddings
+        positions = _lookup(embeddings, "position_embeddings")
+        self.longest = positions.num_embeddings - (0 if positions.padding_idx is None else positions.padding_idx + 1)
+        if positions.padding_idx not in (None, PAD):
+            raise ValueError(
+                f"Expected an encoder that pads with {PAD}, as texts are padded here, but {type(embeddings).__name__} "
+                f"pads with {positions.padding_idx}. Build it with `pad_token_id={PAD}`."
+            )
 
     def forward(self, x: Tensor | Tokens) -> TokenSequence:
         """Look tokens up.
@@ -53,11 +58,6 @@ class EncoderEmbedding(nn.Module):
             # A graph is recorded, in which a row of one token would be a case of its own: positions would be broadcast.
             return TokenSequence(self.embeddings(F.pad(tokens, (0, 1)))[:, :-1], lengths)
         return TokenSequence(self.embeddings(tokens), lengths)
-
-    def frozen(self) -> Self:
-        """The same, whose weights are not trained and whose dropout does nothing; changed in place."""
-        self.embeddings = FrozenEncoder(self.embeddings)
-        return self
 
 
 class EncoderLayer(nn.Module):
@@ -93,8 +93,8 @@ def encoder_parts(encoder: nn.Module) -> EncoderParts:
 
     Args:
         encoder: has ``embeddings`` with ``word_embeddings`` and ``position_embeddings``, and a list of layers
-            ``encoder.layer``: BERT, ELECTRA and others. What stands behind the layers, such as a pooler, is
-            left out.
+            ``encoder.layer``: BERT, ELECTRA, RoBERTa with ``pad_token_id=0`` and others. What stands behind the
+            layers, such as a pooler, is left out.
 
     Raises:
         ValueError: if it is built otherwise.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,13 +96,20 @@ def test_blocks_are_cut_too() -> None:
 
 def test_weights_come_from_a_file_or_from_the_builder(tmp_path: Path) -> None:
     net = SmallResNet(classes=9)
-    torch.save(net.state_dict(), tmp_path / "weights.pt")
+    with torch.no_grad():
+        for value in [*net.parameters(), *net.buffers()]:
+            value.copy_(torch.randn(value.shape))
+    theirs = net.state_dict()
+    torch.save(theirs, tmp_path / "weights.pt")
+    torch.save({"epoch": 3, "state_dict": {f"module.{n}": value for n, value in theirs.items()}}, tmp_path / "run.ckpt")
     for kind in (al.ConvertedAL, al.ConvertedBP):
-        module = kind(**SMALL, weights=str(tmp_path / "weights.pt"))  # its last layer has other outputs
-        own = {n.rpartition("blocks.0.")[2]: p for n, p in module.named_parameters() if ".blocks.0." in n}
-        assert own
-        assert all(torch.equal(p, net.blocks[0].get_parameter(n)) for n, p in own.items() if n.startswith("conv"))
-        assert "weights" not in module.recipe()["init_args"]  # the file may be gone
+        for file in ("weights.pt", "run.ckpt"):
+            module = kind(**SMALL, weights=str(tmp_path / file))  # its last layer has other outputs
+            own = {n: value for n, value in module.state_dict().items() if n.startswith(("layers.", "net."))}
+            found = {name: [v for n, v in own.items() if n.endswith(f".{name}")] for name in theirs}
+            assert all(len(found[name]) == 1 for name in theirs if not name.startswith("fc"))
+            assert all(torch.equal(found[name][0], theirs[name]) for name in theirs if not name.startswith("fc"))
+            assert "weights" not in module.recipe()["init_args"]  # the file may be gone
     asked: list[Any] = []
 
     def builder(weights: str | None = None, width: int = 4) -> nn.Module:
@@ -114,8 +122,11 @@ def test_weights_come_from_a_file_or_from_the_builder(tmp_path: Path) -> None:
     (tmp_path / "other.pt").write_bytes(b"no")
     torch.save(SmallResNet(width=6).state_dict(), tmp_path / "wide.pt")
     torch.save({"epoch": 3}, tmp_path / "run.pt")
-    for file, said in (("other", "a state dict in .* cannot be read"), ("run", "holds something else"),
-                       ("wide", r"weights of a SmallResNet in .*, but \d+ are missing or of another shape, first stem.weight")):  # fmt: skip
+    torch.save(SmallResNet(blocks=4).state_dict(), tmp_path / "deep.pt")
+    for file, said in (("other", "a state dict in .* cannot be read"), ("run", "holds something else. Write it by"),
+                       ("wide", r"weights of this SmallResNet in .*, but \d+ are missing, of another shape or of another network, first stem.weight"),
+                       ("deep", r"but 14 are missing.* or of another network, first blocks.3.conv1.weight"),
+                       ("none", "`weights` to be the file of a state dict, but there is none at")):  # fmt: skip
         with pytest.raises(ValueError, match=f"Expected .*{said}"):
             al.ConvertedAL(**SMALL, weights=str(tmp_path / f"{file}.pt"))
 
@@ -128,19 +139,57 @@ def test_a_frozen_encoder_stays_as_it_is(kind: Any, trainer: Make, tmp_path: Pat
     fitted = trainer(max_epochs=2)
     fitted.fit(module, loader(32, 8, (1, 4, 4)), loader(16, 8, (1, 4, 4)))
     after = module.state_dict()
-    encoder = [n for n in before if ".encoder." in n]
-    assert encoder
+    encoder = [n for n in before if re.search(r"^(layers\.\d\.f|net\.0)\.", n)]
+    assert len(encoder) == 3 * 14 + 2
     assert all(torch.equal(after[n], before[n]) for n in encoder)
-    learned = [n for n, p in module.named_parameters() if ".encoder." not in n]
-    assert all(p.requires_grad for n, p in module.named_parameters() if n in learned)
+    learned = [n for n, p in module.named_parameters() if n not in encoder]
+    assert all(p.requires_grad == (n in learned) for n, p in module.named_parameters())
     assert all(not torch.equal(after[n], before[n]) for n in learned)
     module.train()
-    assert not any(part.training for n, part in module.named_modules() if ".encoder" in n)
+    parts = [layer.f for layer in module.layers] if kind is al.ConvertedAL else [module.net[0]]
+    assert not any(part.training for block in parts for part in block.modules())
     fitted.save_checkpoint(tmp_path / "frozen.ckpt")
     again = type(module).load_from_checkpoint(tmp_path / "frozen.ckpt")
     x = torch.randn(3, 1, 4, 4)
     assert torch.equal(again.eval()(x), module.eval()(x))
     assert again.training_parameters() == module.training_parameters()
+    open_again = type(module).load_from_checkpoint(tmp_path / "frozen.ckpt", freeze_encoder=False)
+    assert torch.equal(open_again.eval()(x), module(x))
+    before = {n: p.detach().clone() for n, p in open_again.named_parameters()}
+    open_again.train()
+    trainer(max_epochs=1).fit(open_again, loader(32, 8, (1, 4, 4)))
+    assert all(not torch.equal(p, before[n]) for n, p in open_again.named_parameters())
+    again.train()
+    again.unfreeze()
+    assert all(part.training for part in again.modules())
+    assert all(p.requires_grad for p in again.parameters())
+
+
+def test_a_checkpoint_keeps_where_blocks_begin(trainer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a later version counts, the blocks are those that were trained."""
+    module = al.ConvertedAL(**SMALL, cuts=2)
+    fitted = trainer(max_epochs=1)
+    fitted.fit(module, loader(16, 8, (1, 4, 4)))
+    fitted.save_checkpoint(tmp_path / "cut.ckpt")
+    monkeypatch.setattr("al_lightning.nn.cuts.balance", lambda costs, groups: [range(3), range(3, len(costs))])
+    assert len(list(al.ConvertedAL(**SMALL, cuts=2).layers[0].f.parameters())) != len(
+        list(module.layers[0].f.parameters())
+    )
+    again = al.ConvertedAL.load_from_checkpoint(tmp_path / "cut.ckpt")
+    x = torch.randn(3, 1, 4, 4)
+    assert torch.equal(again.eval()(x), module.eval()(x))
+
+
+def test_a_network_of_another_type_and_what_runs_it_are_read() -> None:
+    for dtype in (torch.float64, torch.bfloat16):
+        module = al.ConvertedAL(network=SmallResNet().to(dtype), num_classes=4, in_channels=1, image_size=4)
+        assert module.layers[0].f.get_parameter("stem.weight").dtype == dtype
+    parallel = nn.DataParallel(SmallResNet())
+    assert len(al.ConvertedAL(network=parallel, num_classes=4, in_channels=1, image_size=4).layers) == 4
+    compiled = torch.compile(SmallResNet())
+    assert al.ConvertedBP(network=compiled, num_classes=4, in_channels=1, image_size=4)(
+        torch.randn(2, 1, 4, 4)
+    ).shape == (2, 4)
 
 
 DIGITS = ["--data", "Digits", "--data.train_samples", "100", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar",
@@ -159,8 +208,35 @@ def test_from_a_command_alone(name: str, cuts: list[str]) -> None:
         assert len(fitted.model.layers) == 2
     tested = main(["test", "--ckpt_path", best, "--trainer.enable_progress_bar", "false"])
     assert 0 <= float(tested.trainer.callback_metrics["test_acc"]) <= 1
-    assert torch.equal(tested.model.state_dict()[next(iter(tested.model.state_dict()))],
-                       torch.load(best, weights_only=True)["state_dict"][next(iter(tested.model.state_dict()))])  # fmt: skip
+    theirs, ours = torch.load(best, weights_only=True)["state_dict"], tested.model.state_dict()
+    assert all(torch.equal(ours[n], theirs[n]) for n in ours if n.startswith(("layers.", "net.")))
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("small_networks.none", "module 'small_networks' has no attribute 'none'"),
+        ("nomodule.net", "No module named 'nomodule'"),
+    ],
+)
+def test_a_builder_that_is_not_there_is_named(given: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--model", "ConvertedAL", "--model.network", given, *DIGITS])
+    said = capsys.readouterr().err
+    assert (
+        f"Expected `network` of ConvertedAL to be a function or class that can be imported here, but got {given}"
+        in said
+    )
+    assert reason in said
+
+
+def test_a_class_and_its_arguments_from_a_command() -> None:
+    fitted = main(["fit", "--model", "ConvertedAL", "--model.network", "small_networks.SmallResNet", "--model.network_args",
+                   "{width: 5, blocks: 1}", *DIGITS])  # fmt: skip
+    best = fitted.trainer.checkpoint_callback.best_model_path
+    assert al.ConvertedAL.load_from_checkpoint(best).training_parameters() == fitted.model.training_parameters()
+    starts = torch.load(best, weights_only=True)["al_lightning"]["model"]["init_args"]["block_starts"]
+    assert starts == ["blocks.0"]
 
 
 @pytest.mark.parametrize(
@@ -174,6 +250,7 @@ def test_from_a_command_alone(name: str, cuts: list[str]) -> None:
         (lambda: al.ConvertedAL(network=models.resnet18, num_classes=4, weights="NONE"), "arguments that resnet18 accepts.*`weights`, which is a file or a name"),
         (lambda: al.ConvertedAL(network=SmallResNet(), network_args={"width": 3}, num_classes=4), "a function or class that builds the network"),
         (lambda: al.ConvertedAL(network=models.resnet18, num_classes=4, in_channels=1), r"ResNet to read inputs of shape \(B, 1, 32, 32\), but conv1 cannot"),
+        (lambda: al.ConvertedAL(**SMALL, cuts=True), "`cuts` to be a whole number or a list of modules, but got True"),
         (lambda: al.ConvertedAL(**SMALL, cuts=9), r"`cuts` to be in 1\.\.\d, because SmallResNet has so many parts"),
     ],
 )  # fmt: skip
@@ -185,3 +262,8 @@ def test_wrong_arguments_get_a_sentence(build: Callable[[], Any], said: str) -> 
 def test_a_builder_has_to_build_a_network() -> None:
     with pytest.raises(TypeError, match="Expected dict to build an nn.Module, but it returned a dict"):
         al.ConvertedAL(network=dict, num_classes=4)
+    with pytest.raises(TypeError, match="a function or class that builds one, but got 'mynet.build'. Import it"):
+        al.ConvertedAL(network="mynet.build", num_classes=4)
+    for given in (SmallResNet(), small_resnet):
+        with pytest.raises(TypeError, match=r"`blocks` to be a list of blocks .* Pass a network .* as `network`"):
+            al.ConvertedAL(given, 4)
