@@ -40,6 +40,22 @@ def small_resnet(**arguments):  # type: ignore[no-untyped-def]  # as users write
     return SmallResNet(**arguments)
 
 
+class Functional(nn.Module):
+    """Weights that are no modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Parameter(torch.randn(6, 8)), nn.Parameter(torch.randn(8, 8))
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.tanh(torch.tanh(x @ self.first) @ self.second))
+
+
+def small_functional() -> nn.Module:
+    return Functional()
+
+
 def small_mlp(inputs: int = 6, width: int = 8, outputs: int = 3, p: float = 0.0, norm: bool = True) -> nn.Module:
     def unit(a: int) -> nn.Module:
         normalise = [nn.BatchNorm1d(width)] if norm else []

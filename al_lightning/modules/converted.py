@@ -162,8 +162,8 @@ class ConvertedAL(ConvertedModule, ALModule):
             initialise(layer.h, *([layer.g] if random_codes else []), *([] if linear_bridge else [layer.b]))
         super().__init__(layers, num_classes, **rest)
         self.input_check = _check(in_channels, image_size, in_features)
-        if split is not None:
-            self.record(block_starts=split.starts[1:])
+        if split is not None and all(start in dict(split.network.named_modules()) for start in split.starts):
+            self.record(block_starts=split.starts[1:])  # operations without a module have no lasting names
         if freeze_encoder:
             self.keep_frozen([layer.f for layer in layers])
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torchvision.models as models
 from conftest import loader
-from small_networks import SmallResNet, small_mlp, small_resnet
+from small_networks import SmallResNet, small_functional, small_mlp, small_resnet
 from torch import Tensor, nn
 
 import al_lightning as al
@@ -177,6 +177,16 @@ def test_a_checkpoint_keeps_where_blocks_begin(trainer: Make, tmp_path: Path, mo
     )
     again = al.ConvertedAL.load_from_checkpoint(tmp_path / "cut.ckpt")
     x = torch.randn(3, 1, 4, 4)
+    assert torch.equal(again.eval()(x), module.eval()(x))
+
+
+def test_blocks_that_begin_without_a_module_are_found_again(trainer: Make, tmp_path: Path) -> None:
+    module = al.ConvertedAL(network=small_functional, num_classes=4, in_features=6, cuts=2)
+    fitted = trainer(max_epochs=1)
+    fitted.fit(module, loader(16, 8))
+    fitted.save_checkpoint(tmp_path / "functional.ckpt")
+    again = al.ConvertedAL.load_from_checkpoint(tmp_path / "functional.ckpt")
+    x = torch.randn(3, 6)
     assert torch.equal(again.eval()(x), module.eval()(x))
 
 
