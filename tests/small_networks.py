@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -62,6 +65,24 @@ def small_mlp(inputs: int = 6, width: int = 8, outputs: int = 3, p: float = 0.0,
         return nn.Sequential(nn.Linear(a, width), *normalise, nn.Tanh(), nn.Dropout(p))
 
     return nn.Sequential(unit(inputs), unit(width), unit(width), nn.Linear(width, outputs))
+
+
+class Own(nn.Module):
+    """A network of one function."""
+
+    def __init__(self, function: Callable[[Any, Tensor], Any], **parts: Any) -> None:
+        super().__init__()
+        self.function = function
+        self.one, self.two, self.fc = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+def sequence(*, inplace: bool = False) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(inplace=inplace), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
 def tiny_bert(vocab_size: int, layers: int = 2, dim: int = 8, positions: int = 40, dropout: float = 0.0) -> nn.Module:

@@ -73,7 +73,8 @@ def _split(
     built = build_network(network, network_args, weights)
     split = split_network(built, cuts, example_for(built, example))
     if weights is not None and is_file(weights):
-        load_weights(built, weights, frozenset(filter(None, [split.last()])))
+        last = split.last()
+        load_weights(built, weights, [] if last is None else [last])
     return split
 
 

@@ -16,6 +16,9 @@ from al_lightning.nn.sequence import PooledState
 from al_lightning.nn.text_encoder import EncoderParts, encoder_parts
 from al_lightning.nn.vocabulary import Vocabulary, check_vocabulary
 
+#: Of an encoder's weights: what reads its last layer, and positions that some versions kept.
+_LEFT_OUT = ("pooler", "embeddings.position_ids", "embeddings.token_type_ids")
+
 
 class ConvertedText(ConvertedModule, TextModule):
     """Abstract part of both siblings."""
@@ -51,7 +54,7 @@ def _parts(
     ready = isinstance(network, nn.Module)
     encoder = build_network(network, network_args if ready else {"vocab_size": size, **(network_args or {})}, weights)
     if weights is not None:
-        load_weights(encoder, weights, frozenset())
+        load_weights(encoder, weights, _LEFT_OUT)
     parts = encoder_parts(encoder)
     if parts.embedding.vocab_size < size:
         raise ValueError(

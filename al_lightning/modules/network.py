@@ -118,14 +118,15 @@ def example_for(network: nn.Module, example: Tensor) -> Tensor:
     return example.to(weight.device, weight.dtype)
 
 
-def load_weights(network: nn.Module, file: str, new: frozenset[str]) -> None:
+def load_weights(network: nn.Module, file: str, left_out: Sequence[str]) -> None:
     """Read the weights that a network starts from.
 
     Args:
         network: whose weights are set.
         file: a state dict of this network, as ``torch.save(net.state_dict(), file)`` writes it; or a dictionary that
             holds one as ``state_dict`` or ``model``. A prefix of all names, such as ``module.``, is taken off.
-        new: paths of modules whose weights may be missing or of another shape, because others stand in their place.
+        left_out: paths of modules and buffers of which nothing is needed, in the network or in the file. (Counts of
+            batches, which files of old versions of torch lack, are not needed either.)
 
     Raises:
         ValueError: if the file is none, or weights of the network are missing or of another shape, or it holds others.
@@ -146,7 +147,8 @@ def load_weights(network: nn.Module, file: str, new: frozenset[str]) -> None:
     loaded = {name.removeprefix(prefix): value for name, value in loaded.items() if name.startswith(prefix)}
     wrong = [name for name in own if name not in loaded or loaded[name].shape != own[name].shape]
     wrong += [name for name in loaded if name not in own]
-    wrong = [name for name in wrong if name.rpartition(".")[0] not in new]
+    needed = [name for name in wrong if not any(f"{name}.".startswith(f"{path}.") for path in left_out)]
+    wrong = [name for name in needed if not name.endswith("num_batches_tracked")]
     if wrong:
         raise ValueError(
             f"Expected the weights of this {type(network).__name__} in {file}, but {len(wrong)} are missing, of "

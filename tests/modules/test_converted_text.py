@@ -96,6 +96,16 @@ def test_weights_come_from_a_file_and_words_from_the_data(tmp_path: Path) -> Non
     module = build("ConvertedTextAL", weights=str(tmp_path / "bert.pt"))
     words = module.layers[0].f.embeddings.word_embeddings.weight
     assert torch.equal(words, torch.load(tmp_path / "bert.pt", weights_only=True)["embeddings.word_embeddings.weight"])
+    theirs = {
+        f"bert.{name}": value for name, value in tiny_bert(20).state_dict().items()
+    }  # as a classifier's file has it
+    theirs |= {"bert.pooler.dense.weight": torch.zeros(8, 8), "bert.embeddings.position_ids": torch.arange(40)[None],
+               "classifier.weight": torch.zeros(2, 8)}  # fmt: skip
+    torch.save(theirs, tmp_path / "classifier.pt")
+    words = (
+        build("ConvertedTextAL", weights=str(tmp_path / "classifier.pt")).layers[0].f.embeddings.word_embeddings.weight
+    )
+    assert torch.equal(words, theirs["bert.embeddings.word_embeddings.weight"])
     vocabulary = ["<pad>", "<unk>", "a", "good", "bad"]
     module = build("ConvertedTextAL", vocab_size=None, vocabulary=vocabulary, class_names=["n", "p"], num_classes=2)
     assert module.vocab_size == 5
