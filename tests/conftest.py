@@ -88,6 +88,20 @@ def tiny_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 def make_sets_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """CIFAR-10 and Fashion-MNIST of 120 + 20 images, text sets of 280 + 28 rows, without files."""
 
+    def rows(source: RowSource) -> Rows:
+        n = 280 if source.split == "train" else 28
+        classes = {"ag_news": 4, "dbpedia_14": 14}.get(source.name, 2)
+        labels = [k % classes for k in range(n)]
+        return Rows([f"word{y} and some more , no {k % 7}" + " again" * (k % 5) for k, y in enumerate(labels)],
+                    [str(label) for label in labels], None, 0)  # fmt: skip
+
+    monkeypatch.setattr(token_cache, "read_rows", rows)
+    make_images_tiny(monkeypatch)
+
+
+def make_images_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CIFAR-10 and Fashion-MNIST of 120 + 20 images, without files."""
+
     def load(size: int, channels: int) -> Callable[[Any, Split], tuple[Tensor, Tensor]]:
         def tiny(self: Any, split: Split) -> tuple[Tensor, Tensor]:
             n = 120 if split == "train" else 20
@@ -98,14 +112,6 @@ def make_sets_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return tiny
 
-    def rows(source: RowSource) -> Rows:
-        n = 280 if source.split == "train" else 28
-        classes = {"ag_news": 4, "dbpedia_14": 14}.get(source.name, 2)
-        labels = [k % classes for k in range(n)]
-        return Rows([f"word{y} and some more , no {k % 7}" + " again" * (k % 5) for k, y in enumerate(labels)],
-                    [str(label) for label in labels], None, 0)  # fmt: skip
-
-    monkeypatch.setattr(token_cache, "read_rows", rows)
     for data, size, channels in ((CIFAR10, 32, 3), (FashionMNIST, 28, 1)):
         monkeypatch.setattr(data, "load", load(size, channels))
         monkeypatch.setattr(data, "prepare_data", lambda self: None)

@@ -42,7 +42,8 @@ def _refused_by_class(report: str) -> str | None:
     if "Union subtypes" not in report or named is None:
         return None
     listed = re.findall(r"^  - (.+)$", report, re.M)
-    reasons = [said for said in listed if not re.match(r"Not a valid subclass|Expected an? [^`]*$", said)]
+    types = r"Not a valid subclass|Expected an? (?!.*, but )[^`]*$"  # what a type says; a class says what came, too
+    reasons = [said for said in listed if not re.match(types, said)]
     if not reasons:
         return None
     said = str(reasons[-1])

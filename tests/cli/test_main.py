@@ -296,6 +296,14 @@ def test_what_a_class_refuses_is_said_by_it(arguments: list[str], message: str) 
     assert sentence(caught.value) == message
 
 
+def test_what_a_class_refused_in_another_process_is_said_too(tiny_sets: None) -> None:
+    """What arrives from there is the report alone, without the errors that led to it."""
+    with pytest.raises(ValueError, match="Union") as caught:
+        main(["fit", "--config", "configs/paper/sst2/lstm_al.yaml"])
+    arrived = ValueError(f"The run LSTM-AL, seed 0, failed. {caught.value} Finished runs are kept.")
+    assert sentence(arrived).startswith("Expected a file of word vectors at data/glove/glove.6B.300d.txt, but there is")
+
+
 def test_options_of_the_base_are_checked_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "gradient_clip_norm" in refused(capsys, "fit", *AL, *SMALL, "--model.gradient_clip_norm", "much")
     with pytest.raises(SystemExit):
