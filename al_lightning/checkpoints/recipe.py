@@ -74,12 +74,24 @@ class Recorded:
     def record(self, **arguments: Any) -> None:
         """Add what the constructor found out itself and what rebuilding must not look for again."""
         self._arguments.update(arguments)
+        if self._recipe is not None:
+            self.set_recipe(self._recipe)
 
     def set_recipe(self, recipe: Recipe) -> None:
         """Replace the record by a parsed configuration; recorded arguments that it lacks are kept."""
         init_args = dict(recipe.get("init_args", {}))
         init_args |= {n: v for n, v in plain_part(self._arguments).items() if init_args.get(n) is None}
         object.__setattr__(self, "_recipe", {"class_path": recipe["class_path"], "init_args": init_args})
+
+    def remember(self, recipe: Recipe, overrides: dict[str, Any]) -> None:
+        """Let checkpoints of what was rebuilt say again how: parsers make local functions of optimizers' classes.
+
+        Args:
+            recipe: that this object was built by.
+            overrides: arguments that replaced the recipe's; where they have no plain form, nothing is remembered.
+        """
+        if len(simple := plain_part(overrides)) == len(overrides):
+            self.set_recipe({**recipe, "init_args": {**recipe.get("init_args", {}), **simple}})
 
     def plain_arguments(self) -> dict[str, Any]:
         """The arguments that have a plain form; of a parsed configuration, all of them."""
@@ -196,7 +208,10 @@ def build(base: type, recipe: Recipe, **overrides: Any) -> Any:
         ValueError: if the recipe names an unknown class or unknown arguments.
     """
     parser, parsed = _parse(base, recipe, overrides)
-    return parser.instantiate(parsed).object
+    built = parser.instantiate(parsed).object
+    if isinstance(built, Recorded):
+        built.remember(recipe, overrides)
+    return built
 
 
 def _parse(base: type, recipe: Recipe, overrides: dict[str, Any]) -> tuple[ArgumentParser, Namespace]:

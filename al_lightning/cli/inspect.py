@@ -21,6 +21,7 @@ from al_lightning.cli import trainer_commands
 from al_lightning.cli.checkpoint_arguments import asked_checkpoint
 from al_lightning.experiments.table import WAYS
 from al_lightning.inspection.calibrate import Calibrated, beside, calibrate
+from al_lightning.inspection.exits import check_exits
 from al_lightning.inspection.figures import Point, draw_exits, draw_layers
 from al_lightning.inspection.held_out import Answers, batches, collect
 from al_lightning.inspection.layers import LayerRow, inspect_layers, warnings_of
@@ -127,8 +128,8 @@ def _check_exits(path: str) -> None:
     model = read_checkpoint(path).get("al_lightning", {}).get("model") or {}
     recipe = model.get("init_args", {}).get("target")
     target = None if recipe is None else build(Target, recipe)
-    if isinstance(target, Target) and type(target).right is Target.right:
-        target.right(torch.empty(0), torch.empty(0))  # raises, as it does for all labels
+    if isinstance(target, Target):
+        check_exits(target)
 
 
 def _beside(path: str, rest: Sequence[str], answers: Answers) -> Point:

@@ -68,19 +68,42 @@ def calibrate(
     Raises:
         ValueError: if the samples cannot promise that.
     """
-    way, depth = module.readout, module.layers.length(module.path_length)
-    fitting, deciding = divide(answers)
-    fit_temperatures(module, fitting)
-    rest = held(module, deciding, way)
-    choice = choose(rest, largest, confidence)
+    depth = module.layers.length(module.path_length)
+    choice, rest = choose_exits(module, answers, largest, confidence)
     rate = functools.partial(throughput, inputs=inputs, precision=precision)
     points = [_fixed(module, rest, rate, k) for k in range(1, depth + 1)]
     tried = proposals(depth)
     shown = [tried[round(n * (len(tried) - 1) / (SHOWN - 1))] for n in range(SHOWN)]
     points += [_exits(module, rest, rate, thresholds, False) for thresholds in shown]
     points.append(_exits(module, rest, rate, choice.thresholds, True))
+    module.exits.keep(
+        choice.thresholds, largest, confidence, READOUTS.index(module.readout)
+    )  # after all that were tried
+    return Calibrated(choice, len(rest.right), points)
+
+
+def choose_exits(module: LayeredModule, answers: Answers, largest: float, confidence: float) -> tuple[Choice, Held]:
+    """Fit temperatures, choose thresholds, and give the module both.
+
+    Args:
+        module: trained, in evaluation mode.
+        answers: its scores of held-out samples.
+        largest: accuracy that early exits may lose against the module's own path, in [0, 1].
+        confidence: probability, in (0, 1), with which they lose no more.
+
+    Returns:
+        What was chosen, and what the paths say about the samples that decided.
+
+    Raises:
+        ValueError: if the samples cannot promise that; the temperatures are fitted then, and no thresholds are kept.
+    """
+    way = module.readout
+    fitting, deciding = divide(answers)
+    fit_temperatures(module, fitting)
+    rest = held(module, deciding, way)
+    choice = choose(rest, largest, confidence)
     module.exits.keep(choice.thresholds, largest, confidence, READOUTS.index(way))
-    return Calibrated(choice, len(deciding.labels), points)
+    return choice, rest
 
 
 def _fixed(module: LayeredModule, rest: Held, rate: Rate, k: int) -> Point:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ from torch import nn
 
 import al_lightning as al
 from al_lightning.callbacks import AtomicCheckpointIO, Checkpoint
+from al_lightning.data import Digits
+from al_lightning.training.whole_run import WholeRunLR
 
 Make = Callable[..., pl.Trainer]
 
@@ -158,3 +161,41 @@ def test_optimizers_are_rebuilt_from_a_checkpoint(trainer: Make, tmp_path: Path)
     optimizer = again.optimizer([nn.Parameter(torch.zeros(1))])
     assert isinstance(optimizer, torch.optim.SGD)
     assert optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_what_was_rebuilt_can_be_saved_and_rebuilt_again(trainer: Make) -> None:
+    """With optimizers, of which a parser makes functions that nobody can import; arguments given on the way are kept."""
+    data = Digits(train_samples=100, batch_size=20, augment=True)
+    module = al.MLPAL(
+        10,
+        1,
+        8,
+        hidden_dims=[6],
+        target_dim=5,
+        optimizer=functools.partial(torch.optim.SGD, lr=0.25, momentum=0.5),
+        lr_scheduler=WholeRunLR,
+        lr_scheduler_interval="step",
+    )
+    first = trainer(max_epochs=1)
+    first.fit(module, data)
+    first.save_checkpoint("first.ckpt")
+    for before, after, given in (("first", "second", {"gradient_clip_norm": 2.0}), ("second", "third", {})):
+        module = al.MLPAL.load_from_checkpoint(f"{before}.ckpt", **given)
+        again = trainer()
+        again.validate(module, Digits.load_from_checkpoint(f"{before}.ckpt"), verbose=False)
+        again.save_checkpoint(f"{after}.ckpt")
+    said = [torch.load(f"{name}.ckpt", weights_only=True)["al_lightning"] for name in ("first", "second", "third")]
+    assert said[1] == said[2]
+    assert said[0]["data"] == said[2]["data"]
+    assert said[2]["model"]["init_args"] == {**said[0]["model"]["init_args"], "gradient_clip_norm": 2.0}
+    optimizer = al.MLPAL.load_from_checkpoint("third.ckpt").optimizer([torch.zeros(1)])
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert optimizer.defaults["lr"] == 0.25
+
+    unplain = al.MLPAL.load_from_checkpoint("third.ckpt", optimizer=lambda p: torch.optim.SGD(p, lr=0.1))
+    assert unplain.recipe() is None  # better than an optimizer that it does not have
+    data = Digits.load_from_checkpoint("third.ckpt")
+    data.record(class_names=["ten"] * 10)  # found out after it was rebuilt
+    recipe = data.recipe()
+    assert recipe is not None
+    assert recipe["init_args"]["class_names"] == ["ten"] * 10
