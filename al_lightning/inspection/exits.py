@@ -47,8 +47,13 @@ def calibrate_exits(
     check_exits(module.target)
     device = module.device
     if trainer is None:
-        quiet = {"enable_progress_bar": False, "enable_model_summary": False}
-        trainer = pl.Trainer(devices=1, logger=False, enable_checkpointing=False, **quiet)
+        trainer = pl.Trainer(
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
     if trainer.world_size > 1:
         raise ValueError(f"Expected one process to calibrate early exits, but got {trainer.world_size}. Pass a Trainer "
                          "with `devices=1`.")  # fmt: skip
