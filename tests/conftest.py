@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from installing import build, install, shared_folder
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -48,6 +49,25 @@ def trainer() -> Callable[..., pl.Trainer]:
         return pl.Trainer(**{**TRAINER, "enable_checkpointing": "callbacks" in arguments, **arguments})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Folder of the sdist and the wheel from it."""
+    return build(shared_folder(tmp_path_factory, worker_id))
+
+
+@pytest.fixture(scope="session")
+def wheel(dist: Path) -> Path:
+    """The wheel."""
+    (built,) = dist.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path) -> Path:
+    """Folder in which the wheel is installed; it comes before this environment's own copy."""
+    return install(wheel.parent.parent, wheel)
 
 
 def hand_layers(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
+from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
+import yaml
+from installing import CHECKOUT, environment
+from packaging.requirements import Requirement
+from packaging.version import Version
 
-CHECKOUT = Path(__file__).parent.parent
+import al_lightning as al
+
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
@@ -23,34 +29,11 @@ def block(language: str, containing: str) -> str:
     return str(found)
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(CHECKOUT)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel installed into a folder that comes before this environment's own copy."""
-    target = tmp_path_factory.mktemp("installed")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return target
-
-
 def al_lightning(installed: Path, folder: Path, *args: str) -> str:
     """Run the console script in a folder, as a user does; returns all that it prints."""
-    environment = {**os.environ, "PYTHONPATH": str(installed), "COLUMNS": "120"}
     done = subprocess.run(
         [sys.executable, str(installed / "bin" / "al-lightning"), *args],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        cwd=folder, env=environment(installed), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -71,7 +54,7 @@ def test_reproduce_digits_from_an_empty_folder(installed: Path, tmp_path: Path) 
     """The README's first command; AL's full path reaches 95 %."""
     where = subprocess.run(
         [sys.executable, "-c", "import al_lightning; print(al_lightning.__file__)"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True, text=True, check=True,
+        cwd=tmp_path, env=environment(installed), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert where.stdout.startswith(str(installed))
     printed = al_lightning(installed, tmp_path, "reproduce", "digits")
@@ -113,3 +96,47 @@ def test_the_readmes_commands_name_what_exists() -> None:
         assert (CHECKOUT / config).is_file(), config
     for script in re.findall(r"python (\S+\.py)", "\n".join(commands)):
         assert (CHECKOUT / script).is_file(), script
+
+
+def test_the_sdist_holds_what_its_tests_need(dist: Path) -> None:
+    """All that is under version control."""
+    if not (CHECKOUT / ".git").exists():
+        pytest.skip("an unpacked sdist does not say what is under version control")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in listed.split("\0") if name and (CHECKOUT / name).is_file()} - held == set()
+
+
+def test_the_oldest_versions_are_the_lower_bounds(wheel: Path) -> None:
+    """What `.ci/release` installs as the oldest versions is what the package says that it works with."""
+    lines = (CHECKOUT / ".ci" / "oldest.txt").read_text(encoding="utf-8").splitlines()
+    tried = {r.name: r for r in map(Requirement, filter(None, (line.partition("#")[0].strip() for line in lines)))}
+    (metadata,) = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".dist-info/METADATA")]
+    headers = HeaderParser().parsestr(zipfile.ZipFile(wheel).read(metadata).decode())
+    asked = [Requirement(text) for text in headers.get_all("Requires-Dist", ())]
+    bounds = {
+        r.name: next(s.version for s in r.specifier if s.operator in (">=", "=="))
+        for r in asked
+        if r.marker is None or r.marker.evaluate({"extra": "onnx"})
+    }
+    assert "torch" in bounds
+    for name, bound in bounds.items():
+        (pin,) = tried[name].specifier
+        assert pin.operator == "==", name
+        assert Version(pin.version.removesuffix(".*")) == Version(bound), name
+
+
+def test_the_citation_is_that_of_this_version() -> None:
+    cited = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "license", "date-released"} <= cited.keys()
+    assert (cited["type"], cited["title"], cited["license"]) == ("software", "al_lightning", "Apache-2.0")
+    for reference in cited["references"]:
+        assert {"type", "title", "authors", "year"} <= reference.keys()
+        assert all({"given-names", "family-names"} == person.keys() for person in reference["authors"])
+    changelog = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = next(h for h in re.findall(r"^## \[(.*)$", changelog, re.MULTILINE) if not h.startswith("Unreleased"))
+    assert newest == f"{al.__version__}] - {cited['date-released']}"
+    assert str(cited["version"]) == al.__version__
