@@ -133,11 +133,9 @@ def test_what_the_test_rows_say(printed: dict[str, str]) -> None:
 def test_two_processes_train(project: Path, printed: dict[str, str]) -> None:
     """They share the rows, and log one share of missed tumours."""
     assert "distributed_backend=gloo" in said(printed, "--trainer.strategy ddp")
-    logged = [
-        csv.DictReader(file.open()) for file in sorted((project / "lightning_logs").glob("version_*/metrics.csv"))
-    ]
-    steps = [max(int(row["step"]) for row in rows) + 1 for rows in logged]
-    alone, sibling, both = steps
+    logged = sorted((project / "lightning_logs").glob("version_*/metrics.csv"))
+    tables = [csv.DictReader(file.read_text().splitlines()) for file in logged]
+    alone, sibling, both = (max(int(row["step"]) for row in rows) + 1 for rows in tables)
     assert (alone / 40, sibling / 2, both / 2) == (11, 11, 6)  # batches of 32 from 338 rows
 
 
