@@ -1,7 +1,6 @@
-"""Writes benchmarks/RESULTS.md, and the README's table of accuracies, from the result files alone.
+"""Writes benchmarks/RESULTS.md, and the tables of README.md and docs/results.md, from the result files alone.
 
     python benchmarks/report.py
-    python benchmarks/report.py --readme README.md      # what stands between its two markers as well
 
 Every number leads to its file, and by it to command, configuration, seeds, versions, hardware and date. A run whose
 configuration has changed since, or was not recorded, is marked. The same files make the same page, to the letter.
@@ -18,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from markdown_table import grid
-from speed_tables import exits, exports, pipelines, predictions, shortcuts, steps, throughput
+from siblings import siblings
+from speed_tables import configurations, exits, exports, pipelines, predictions, shortcuts, steps, throughput
 
 from al_lightning.experiments.reproduce import config_hash
 from al_lightning.experiments.table import WAYS, mean_sd
 
 FOLDER = Path(__file__).parent / "results"
-START, END = "<!-- results:start -->", "<!-- results:end -->"
+CHECKOUT = FOLDER.parent.parent
 Document = dict[str, Any]
 
 
@@ -147,6 +147,8 @@ def sections(documents: dict[str, Document]) -> list[tuple[str, list[str]]]:
             title, table = titles[0], accuracy(document)
         elif "trials" in document:
             title, table = titles[1], search(document)
+        elif "pair" in rows[0]:
+            title, table = titles[2], configurations(document)
         elif {"way", "al_ms"} & rows[0].keys():
             title, table = titles[2], steps(document)
         elif "setting" in rows[0]:
@@ -183,13 +185,13 @@ def page(documents: dict[str, Document]) -> str:
     return "\n".join(text).rstrip() + "\n"
 
 
-def readme_table(documents: dict[str, Document]) -> list[str]:
-    """The README's table: every experiment's runs, path by path, in the read-out that each configuration chose."""
+def accuracies(documents: dict[str, Document]) -> list[str]:
+    """Every experiment's runs, path by path, in the read-out that each configuration chose: what docs/results.md has."""
     rows = []
     for name, document in documents.items():
         if not document.get("results") or not all("test" in run for run in document["results"]):
             continue
-        title = f"[{document.get('title', name)}](benchmarks/results/{name})"
+        title = f"[{document.get('title', name)}](../benchmarks/results/{name})"
         for (run, recipe), group in groups(document["results"]).items():
             way = group[0].get("readout", "path").rstrip("0123456789")
             reading = f" (by {WAYS[way]})" if way in WAYS and way != "path" else ""
@@ -202,17 +204,37 @@ def readme_table(documents: dict[str, Document]) -> list[str]:
             "† the configuration has changed since, or was not recorded."]  # fmt: skip
 
 
-def fill(path: Path, lines: Sequence[str]) -> None:
-    """Put lines between the markers of a file.
+def fill(text: str, name: str, lines: Sequence[str]) -> str:
+    """Put lines between the two markers of a name.
+
+    Args:
+        text: of a page.
+        name: of the markers.
+        lines: what stands between them afterwards.
 
     Raises:
-        ValueError: if the file lacks them.
+        ValueError: if the page lacks them.
     """
-    text = path.read_text(encoding="utf-8")
-    if START not in text or END not in text:
-        raise ValueError(f"Expected {path} to have the lines {START} and {END}, but it has not. Add them.")
-    before, after = text.split(START)[0], text.split(END)[1]
-    path.write_text("\n".join([before + START, *lines, END + after]), encoding="utf-8")
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    if start not in text or end not in text:
+        raise ValueError(f"Expected a page with the lines {start} and {end}, but it has not. Add them.")
+    before, after = text.split(start, maxsplit=1)[0], text.split(end)[1]
+    return "\n".join([before + start, *lines, end + after])
+
+
+def pages(documents: dict[str, Document]) -> dict[Path, str]:
+    """All pages with numbers, by their paths, as they should be.
+
+    Args:
+        documents: the result files.
+    """
+    readme, docs = CHECKOUT / "README.md", CHECKOUT / "docs" / "results.md"
+    beside = fill(docs.read_text(encoding="utf-8"), "siblings", siblings(documents, "../"))
+    return {
+        FOLDER.parent / "RESULTS.md": page(documents),
+        readme: fill(readme.read_text(encoding="utf-8"), "siblings", siblings(documents, "")),
+        docs: fill(beside, "results", accuracies(documents)),
+    }
 
 
 def read(folder: Path) -> dict[str, Document]:
@@ -222,15 +244,10 @@ def read(folder: Path) -> dict[str, Document]:
 
 
 def main() -> None:
-    """Write the page, and the README's table if asked for."""
-    parser = argparse.ArgumentParser(description="Write RESULTS.md from the result files.")
-    parser.add_argument("--output", type=Path, default=FOLDER.parent / "RESULTS.md")
-    parser.add_argument("--readme", type=Path, help="a file with the two markers, to be filled")
-    given = parser.parse_args()
-    documents = read(FOLDER)
-    given.output.write_text(page(documents), encoding="utf-8")
-    if given.readme is not None:
-        fill(given.readme, readme_table(documents))
+    """Write the pages."""
+    argparse.ArgumentParser(description="Write all pages with numbers from the result files.").parse_args()
+    for path, text in pages(read(FOLDER)).items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -74,11 +74,12 @@ def reached(document: Document, name: str) -> list[float]:
     return [100 * run["test"][f"test_{run.get('metric', 'acc')}"] for run in runs]
 
 
-def siblings(documents: dict[str, Document]) -> list[str]:
+def siblings(documents: dict[str, Document], to: str) -> list[str]:
     """The table: accuracy, and what a step of the same configurations takes.
 
     Args:
         documents: the result files by their paths.
+        to: what leads from the page to the repository's root, such as ``"../"``.
     """
     costs = {row["pair"]: row for row in documents[STEPS]["rows"]}
     rows = []
@@ -87,7 +88,7 @@ def siblings(documents: dict[str, Document]) -> list[str]:
         cost = costs[shown.pair]
         parameters = cost["al_inference_parameters"] / cost["bp_inference_parameters"]
         rows.append([
-            f"[{shown.label}](benchmarks/results/{shown.file})",
+            f"[{shown.label}]({to}benchmarks/results/{shown.file})",
             mean_sd(learner, 2), mean_sd(rival, 2), verdict(learner, rival),
             f"{cost['time_ratio']:.2f}", f"{cost['bytes_ratio']:.2f}", f"{parameters:.2f}",
         ])  # fmt: skip

@@ -34,6 +34,20 @@ def steps(document: Document) -> list[str]:
     return grid(columns, rows)
 
 
+def configurations(document: Document) -> list[str]:
+    """Steps of the shipped configurations, AL beside BP; parameters in thousands."""
+    rows = [
+        [row["pair"], f"{row['al_ms']:.1f} / {row['bp_ms']:.1f}",
+         f"{row['time_ratio']:.2f}", f"{row['bytes_ratio']:.2f}",
+         *(f"{row[f'al_{when}_parameters'] / 1e3:,.0f} / {row[f'bp_{when}_parameters'] / 1e3:,.0f}"
+           for when in ("training", "inference"))]
+        for row in document["rows"]
+    ]  # fmt: skip
+    columns = ["configurations", "ms a step, AL / BP", "time / BP", "kept / BP", "k parameters in training, AL / BP",
+               "k parameters at inference, AL / BP"]  # fmt: skip
+    return grid(columns, rows)
+
+
 def throughput(document: Document) -> list[str]:
     """Samples a second."""
     rows = [

@@ -3,9 +3,9 @@
     python benchmarks/step_configs.py --output benchmarks/results/step-configs-cpu.json
     python benchmarks/step_configs.py --pairs cifar10/cnn sst2/lstm
 
-``step.py`` compares networks at equal settings, with the leanest bridges. This one compares what accuracies are reported
-of: each sibling as its configuration has it, bridges, association and clipping included. Both train on the same first batches of their
-data, in alternating rounds, in 32 bits: read the ratios.
+``step.py`` compares networks at equal settings, with the leanest bridges. This one compares what accuracies are
+reported of: each sibling as its configuration has it, bridges, association and clipping included. Both train on the
+same first batches of their data, in alternating rounds, in 32 bits: read the ratios.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def main() -> None:
         row = compare(pair, given.rounds, given.steps)
         rows.append(row)
         console.print(
-            f"{pair}: {row.al_ms:.1f} / {row.bp_ms:.1f} ms, {row.time_ratio:.2f}; kept {row.bytes_ratio:.2f}; parameters "
-            f"{row.al_training_parameters:,} / {row.bp_training_parameters:,}, at inference "
+            f"{pair}: {row.al_ms:.1f} / {row.bp_ms:.1f} ms, {row.time_ratio:.2f}; kept {row.bytes_ratio:.2f}; "
+            f"parameters {row.al_training_parameters:,} / {row.bp_training_parameters:,}, at inference "
             f"{row.al_inference_parameters:,} / {row.bp_inference_parameters:,}"
         )
         gc.collect()

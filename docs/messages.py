@@ -71,9 +71,9 @@ def page() -> str:
     """The page of all messages, in Markdown."""
     lines = [
         "# Every message", "",
-        "All sentences with which this library refuses or warns, where `…` stands for what your run had there. Each says",
-        "what was expected, what came, and what to do; the search of this site and that of your browser find them by",
-        "any of their words. [When something is refused](../refused.md) explains the ones that need more than a sentence.", "",
+        "All sentences with which this library refuses or warns, where `…` stands for what your run had there. Each",
+        "says what was expected, what came, and what to do; the search of this site and that of your browser find",
+        "them by any of their words. [When something is refused](../refused.md) explains those that need more.", "",
     ]  # fmt: skip
     for room, texts in messages().items():
         about = f"See {PAGES[room]}." if room in PAGES else ""

@@ -124,21 +124,23 @@ def test_bytes_of_one_reduction(throughput: ModuleType, kind: str, trainer: Call
 
 @pytest.fixture(scope="module")
 def report() -> ModuleType:
-    for name in ("markdown_table", "speed_tables"):
+    for name in ("markdown_table", "speed_tables", "siblings"):
         script(name)  # imported by the next one
     return script("report")
 
 
-def test_the_page_of_results_is_that_of_the_files(report: ModuleType) -> None:
+def test_pages_have_the_numbers_of_the_files(report: ModuleType) -> None:
     """Whoever adds a result file runs `python benchmarks/report.py`."""
-    assert (report.FOLDER.parent / "RESULTS.md").read_text(encoding="utf-8") == report.page(report.read(report.FOLDER))
+    for path, text in report.pages(report.read(report.FOLDER)).items():
+        assert path.read_text(encoding="utf-8") == text, path
 
 
-def test_the_readme_has_the_table_of_the_files(report: ModuleType) -> None:
-    """Whoever adds a result file runs `python benchmarks/report.py --readme README.md`."""
-    lines = "\n".join(report.readme_table(report.read(report.FOLDER)))
-    readme = (report.FOLDER.parent.parent / "README.md").read_text(encoding="utf-8")
-    assert f"{report.START}\n{lines}\n{report.END}" in readme
+def test_al_is_said_to_be_level_within_the_error_of_the_seeds(report: ModuleType) -> None:
+    said = script("siblings").verdict
+    assert said([90.0, 91.0, 92.0], [90.5, 90.6, 90.7]) == "+0.40, level"
+    assert said([90.0, 90.1, 90.2], [91.0, 91.1, 91.2]) == "-1.00, **behind**"
+    assert said([91.0, 91.1, 91.2], [90.0, 90.1, 90.2]) == "+1.00, **ahead**"
+    assert said([91.0], [90.0]) == "+1.00 (one seed)"
 
 
 def test_every_number_leads_to_its_file(report: ModuleType) -> None:
@@ -167,16 +169,15 @@ def test_runs_are_averaged_over_seeds_and_marked(report: ModuleType, tmp_path: P
     (second,) = [line for line in lines if line.startswith("| B |")]
     assert "**50 training samples**" in second
     assert "**changed since**" in second
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
-    report.fill(readme, report.readme_table(documents))
-    text = readme.read_text()
-    assert text.startswith(f"before\n{report.START}\n| experiment | run |")
-    assert text.endswith(f"\n{report.END}\nafter\n")
+    text = report.fill(
+        "before\n<!-- results:start -->\nold\n<!-- results:end -->\nafter\n", "results", report.accuracies(documents)
+    )
+    assert text.startswith("before\n<!-- results:start -->\n| experiment | run |")
+    assert text.endswith("\n<!-- results:end -->\nafter\n")
     assert "| B † |" in text
     assert "old" not in text
-    with pytest.raises(ValueError, match="to have the lines <!-- results:start -->"):
-        report.fill(tmp_path / "some" / "results.json", [])
+    with pytest.raises(ValueError, match="a page with the lines <!-- results:start -->"):
+        report.fill("no markers", "results", [])
 
 
 def test_trials_are_ranked_by_validation(report: ModuleType) -> None:

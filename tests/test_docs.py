@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from conftest import make_images_tiny
-from documents import blocks, commands, follow
+from documents import blocks, follow
 from set_files import draw, reviews, write, write_fashion
+
+from al_lightning.cli.main import main
+from al_lightning.cli.messages import sentence
 
 CHECKOUT = Path(__file__).parent.parent
 PAGES = sorted((CHECKOUT / "docs").glob("*.md"))
@@ -73,3 +76,68 @@ def test_a_page_does_what_it_says(
     monkeypatch.syspath_prepend(tmp_path)
     PREPARE.get(page.stem, lambda: None)()
     follow(page, tmp_path, skip=("pip install",))
+
+
+# ------------------------------------------------------------------ what the site is made of
+
+
+@pytest.fixture(scope="module")
+def messages() -> ModuleType:
+    return docs_script("messages")
+
+
+def docs_script(name: str) -> ModuleType:
+    """A script beside the pages, as a module."""
+    spec = importlib.util.spec_from_file_location(name, CHECKOUT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_messages_of_all_kinds_are_found(messages: ModuleType) -> None:
+    """A plain text, one with numbers, one that a helper writes, a choice of two, a warning, and no part of a sentence."""
+    found = [text for texts in messages.messages().values() for text in texts]
+    assert "Expected `class_names` to hold num_classes=… names, but got …." in found
+    assert any(text.startswith("Expected `cuts` to be 4 or 8") for text in found)
+    assert any("Every … is the same" in text or "constant" in text for text in found)  # `_constant` of the values
+    assert any(text.startswith("The checkpoint was written by al_lightning … and is read by …") for text in found)
+    assert all(not text[0].islower() for text in found)
+    assert len(found) > 250
+
+
+def test_what_a_user_reads_is_on_the_page(messages: ModuleType) -> None:
+    """A message as a run says it is that of a template of the page, with its gaps filled."""
+    templates = [text for texts in messages.messages().values() for text in texts]
+    patterns = [".*".join(re.escape(part) for part in text.split("…")) for text in templates]
+    said = []
+    for arguments in (["fit", "--model", "MLPAL", "--data", "Digits", "--model.hidden_dims", "[0]"],
+                      ["inspect"], ["export", "--ckpt_path", "none.ckpt", "--format", "torch"],
+                      ["reproduce", "digits", "--seeds", "[]"]):  # fmt: skip
+        with pytest.raises((ValueError, OSError)) as caught:
+            main(arguments)
+        said.append(sentence(caught.value))
+    for text in said:
+        assert any(re.fullmatch(pattern, text, re.DOTALL) for pattern in patterns), text
+
+
+def test_every_room_has_a_page_that_is_about_it(messages: ModuleType) -> None:
+    assert messages.messages().keys() - {"configs"} <= messages.PAGES.keys()
+    for linked in messages.PAGES.values():
+        for page in re.findall(r"\]\(\.\./([\w.]+)\)", linked):
+            assert (CHECKOUT / "docs" / page).is_file(), page
+
+
+def test_the_method_is_drawn_by_code(tmp_path: Path) -> None:
+    drawing = docs_script("draw_method")
+    drawing.draw(tmp_path / "method.svg")
+    drawn = (tmp_path / "method.svg").read_text()
+    assert drawn.count("<path") > 100
+    assert drawing.PICTURE.read_text().count("<path") == drawn.count("<path")  # what is committed is what it draws
+
+
+def test_pages_lead_to_what_exists() -> None:
+    for page in PAGES:
+        for path in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / path).exists(), f"{page.name}: {path}"

@@ -186,6 +186,11 @@ class Checkpoint(ModelCheckpoint):
         if due and not self._should_skip_saving_checkpoint(trainer):  # Lightning keeps the last *best* one
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the last one if nothing has been saved; Lightning's own does so even in a ``fast_dev_run``."""
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by the Trainer
+            super().on_train_end(trainer, pl_module)
+
     def _is_due(self, trainer: pl.Trainer) -> bool:
         steps = self._every_n_train_steps
         if steps >= 1 and trainer.global_step > 0 and trainer.global_step % steps == 0:

@@ -329,6 +329,7 @@ def test_the_data_say_what_images_are() -> None:
     """Channels and size are linked; a module of the user's own data, which has neither, may be told."""
     cli = run("fit", "--model", "MLPAL", "--model.hidden_dims", "[8]", *SMALL, *QUIET, "--trainer.fast_dev_run", "1")
     assert cli.model.input_check.shape == (1, 8, 8)
+    assert list(Path().rglob("*.ckpt")) == []  # a quick look leaves nothing behind
     Path("mydata.py").write_text(
         "import lightning.pytorch as pl\nimport torch\nfrom torch.utils.data import DataLoader, TensorDataset\n"
         "class Own(pl.LightningDataModule):\n"
