@@ -50,7 +50,9 @@ def write_generated() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(HERE.parent / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
     results = (HERE.parent / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
-    linked = results.replace("](results/", "](../../benchmarks/results/")
+    # A link to a page outside of the site is none; one to a file lets it be downloaded.
+    linked = results.replace("[`results/README.md`](results/README.md)", "`benchmarks/results/README.md`")
+    linked = linked.replace("](results/", "](../../benchmarks/results/")
     (folder / "all_results.md").write_text(linked, encoding="utf-8")
     changelog = (HERE.parent / "CHANGELOG.md").read_text(encoding="utf-8")
     (folder / "changelog.md").write_text(changelog, encoding="utf-8")
