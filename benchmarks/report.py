@@ -186,7 +186,7 @@ def page(documents: dict[str, Document]) -> str:
 
 
 def accuracies(documents: dict[str, Document]) -> list[str]:
-    """Every experiment's runs, path by path, in the read-out that each configuration chose: what docs/results.md has."""
+    """Every experiment's runs, path by path, in the read-out that each configuration chose, for docs/results.md."""
     rows = []
     for name, document in documents.items():
         if not document.get("results") or not all("test" in run for run in document["results"]):

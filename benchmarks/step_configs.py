@@ -87,7 +87,8 @@ def main() -> None:
             f"parameters {row.al_training_parameters:,} / {row.bp_training_parameters:,}, at inference "
             f"{row.al_inference_parameters:,} / {row.bp_inference_parameters:,}"
         )
-        save(given.output, {**environment(), "threads": torch.get_num_threads()}, rows)  # a row that is measured is kept
+        # A row that is measured is kept, whatever happens to the next one.
+        save(given.output, {**environment(), "threads": torch.get_num_threads()}, rows)
         gc.collect()
 
 
