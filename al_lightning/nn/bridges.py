@@ -116,7 +116,7 @@ def make_bridge(
             a Linear with batch norm and ELU.
 
     Returns:
-        A module from (B, *shape) to (B, target_dim).
+        A module from (B, ...) to (B, target_dim).
 
     Raises:
         ValueError: if ``kind`` or ``activation`` is unknown, both bring an activation, ``pool`` or ``hidden`` is

@@ -49,7 +49,7 @@ class SplitNetwork:
             width: number of scores.
 
         Returns:
-            A module from (B, *shape) to (B, width). The network's last Linear is kept where it has so many outputs,
+            A module from (B, ...) to (B, width). The network's last Linear is kept where it has so many outputs,
             else a new one stands in its place. A network that does not end in a Linear gets one, behind global
             average pooling.
         """
