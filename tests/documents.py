@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shlex
@@ -101,8 +100,11 @@ def shortened(words: list[str]) -> list[str]:
 def type_in(words: list[str], folder: Path) -> None:
     """Run one command: this package's in this process, where it takes one, else by the system."""
     if words[0] == "al-lightning" and "--trainer.devices" not in words and "pipeline.yaml" not in words:
-        with contextlib.suppress(SystemExit):  # of `--help`; a mistake raises an error of its own
+        try:
             main(shortened(words)[1:])
+        except SystemExit as stopped:  # of `--help`, which is no mistake
+            if stopped.code:
+                raise AssertionError(f"{' '.join(words)} was refused") from stopped
         return
     if "al_lightning" in words:  # torchrun ... -m al_lightning fit ...
         start = words.index("al_lightning")

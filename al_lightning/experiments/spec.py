@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import yaml
 from jsonargparse import ArgumentParser
 
-from al_lightning.configs import configs_folder
+from al_lightning.configs import configs_folder, find_config
 
 #: In ``Run.paper``, the path of a network's full depth, or the only one of a network without paths.
 FULL = "full"
@@ -47,6 +47,10 @@ class Run:
     paper_epochs: list[float] = field(default_factory=list)
     recipes: list[Recipe] = field(default_factory=lambda: ["tuned"])
     cost: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Take a configuration as commands write it too, ``configs/digits/mlp_al.yaml``."""
+        self.config = self.config.removeprefix("configs/")
 
     @property
     def cell(self) -> str:
@@ -148,6 +152,12 @@ def load_experiment(name: str) -> Experiment:
         ) from error
     experiment: Experiment = parser.instantiate(parsed).experiment
     for run in experiment.runs:
+        for config in (f"configs/{run.config_of(recipe)}" for recipe in run.recipes):
+            if not Path(find_config(config)).is_file():
+                raise ValueError(
+                    f"Expected `config` of the run {run.name} in {path} to be a path below configs/, but there is no "
+                    f"{config}, here or in the package. Correct it, or put the file there."
+                )
         for path_name, numbers in run.paper.items():
             if len(numbers) not in (1, 2) or not (path_name in (FULL, TRAIN) or path_name.isdigit()):
                 raise ValueError(

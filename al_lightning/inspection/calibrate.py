@@ -76,9 +76,8 @@ def calibrate(
     shown = [tried[round(n * (len(tried) - 1) / (SHOWN - 1))] for n in range(SHOWN)]
     points += [_exits(module, rest, rate, thresholds, False) for thresholds in shown]
     points.append(_exits(module, rest, rate, choice.thresholds, True))
-    module.exits.keep(
-        choice.thresholds, largest, confidence, READOUTS.index(module.readout)
-    )  # after all that were tried
+    # Measuring the points has tried other thresholds.
+    module.exits.keep(choice.thresholds, largest, confidence, READOUTS.index(module.readout))
     return Calibrated(choice, len(rest.right), points)
 
 

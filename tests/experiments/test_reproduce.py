@@ -17,6 +17,7 @@ from al_lightning.cli.main import main
 from al_lightning.cli.messages import sentence
 from al_lightning.experiments.results import Result
 from al_lightning.experiments.side_by_side import Job, cores
+from al_lightning.experiments.spec import load_experiment
 
 SMALL = ["--data.train_samples=200", "--trainer.max_epochs=2", "--trainer.accelerator=cpu"]
 
@@ -134,6 +135,11 @@ def test_mistakes_get_a_sentence() -> None:
         main(["reproduce", "digits", "--processes", "0"])
     with pytest.raises(ValueError, match="a path's number, 'full' or 'train', but got best"):
         main(["reproduce", "paper.yaml"])
+    Path("absent.yaml").write_text(
+        yaml.safe_dump({"title": "a", "seeds": [0], "runs": [{"name": "a", "config": "b.yaml"}]})
+    )
+    with pytest.raises(ValueError, match="the run a in absent.yaml .* there is no configs/b.yaml"):
+        main(["reproduce", "absent.yaml"])
     Path("wrong.yaml").write_text("title: a\nseeds: [0]\nrun: []\n")
     with pytest.raises(ValueError, match="wrong.yaml to hold title, runs .* and seeds"):
         main(["reproduce", "wrong.yaml"])
@@ -141,6 +147,15 @@ def test_mistakes_get_a_sentence() -> None:
     with pytest.raises(ValueError, match="type.yaml") as raised:
         main(["reproduce", "type.yaml"])
     assert re.match(r"Expected type\.yaml to hold .*seeds.*zero", sentence(raised.value))  # what the console prints
+
+
+def test_configurations_are_written_as_in_commands(small: str) -> None:
+    document = yaml.safe_load(Path(small).read_text())
+    plain = load_experiment(small)
+    for run in document["runs"]:
+        run["config"] = f"configs/{run['config']}"
+    Path("commands.yaml").write_text(yaml.safe_dump(document))
+    assert load_experiment("commands.yaml") == plain
 
 
 def test_side_by_side_is_as_one_after_the_other(small: str) -> None:
