@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import lightning.pytorch as pl
 import pytest
@@ -30,12 +32,16 @@ TRAINER = dict(
 
 @pytest.fixture(autouse=True)
 def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test works in a folder of its own and from a known seed."""
+    """Each test works in a folder of its own and from a known seed, and leaves no variable of the environment behind.
+
+    Lightning's launcher sets some for good, such as ``LOCAL_RANK``: the next trainer of two processes would take them for
+    those of a team that somebody else has started, and wait for it.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # where it is not set, Lightning's launchers take all cores from then on
     torch.manual_seed(0)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), mock.patch.dict(os.environ):
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 beside a newer torch
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         yield

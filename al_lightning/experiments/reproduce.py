@@ -106,7 +106,7 @@ def _jobs(experiment: Experiment, folder: Path, seeds: Sequence[int], arguments:
     precision = ["--trainer.precision=bf16-mixed"] if experiment.bf16 and multiplies_bf16() else []
     for run, recipe, seed in itertools.product(experiment.runs, RECIPES, seeds):
         if recipe in run.recipes:
-            config = f"configs/{run.config_of(recipe)}"
+            config = run.config_of(recipe)
             of_recipe = [*precision, *experiment.tuned_arguments] if recipe == "tuned" else []
             command = ["fit", "--config", config, "--seed_everything", str(seed), f"--data.seed={seed}", *of_recipe,
                        *run.arguments, *arguments]  # fmt: skip

@@ -31,7 +31,8 @@ class Run:
 
     Args:
         name: what the table calls it.
-        config: path of its configuration below ``configs/``; of the paper's recipe, below ``configs/paper/``.
+        config: path of its configuration below ``configs/``; of the paper's recipe, below ``configs/paper/``. An
+            absolute path is taken as it is.
         arguments: further command-line arguments of its ``fit``.
         paper: the paper's own numbers: from the path (``"1"``, ``"2"`` and so on, or ``"full"``; ``"train"`` for the
             training split) to mean and standard deviation, in the unit of the table (accuracies in %).
@@ -62,8 +63,8 @@ class Run:
         return wanted.lower() in (self.name.lower(), self.cell, *self.cell.split("/"))
 
     def config_of(self, recipe: Recipe) -> str:
-        """Path of a recipe's configuration below ``configs/``."""
-        return self.config if recipe == "tuned" else f"paper/{self.config}"
+        """Path of a recipe's configuration as commands write it, ``configs/...``."""
+        return str(Path("configs" if recipe == "tuned" else "configs/paper", self.config))
 
 
 @dataclass
@@ -152,11 +153,11 @@ def load_experiment(name: str) -> Experiment:
         ) from error
     experiment: Experiment = parser.instantiate(parsed).experiment
     for run in experiment.runs:
-        for config in (f"configs/{run.config_of(recipe)}" for recipe in run.recipes):
+        for config in map(run.config_of, run.recipes):
             if not Path(find_config(config)).is_file():
                 raise ValueError(
-                    f"Expected `config` of the run {run.name} in {path} to be a path below configs/, but there is no "
-                    f"{config}, here or in the package. Correct it, or put the file there."
+                    f"Expected `config` of the run {run.name} in {path} to be a path below configs/ or an absolute "
+                    f"one, but there is no {config}, here or in the package. Correct it, or put the file there."
                 )
         for path_name, numbers in run.paper.items():
             if len(numbers) not in (1, 2) or not (path_name in (FULL, TRAIN) or path_name.isdigit()):

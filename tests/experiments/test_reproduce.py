@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import re
+import shutil
 import statistics
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import yaml
 from al_lightning.cli import reproduce as experiments
 from al_lightning.cli.main import main
 from al_lightning.cli.messages import sentence
+from al_lightning.configs import find_config
 from al_lightning.experiments.results import Result
 from al_lightning.experiments.side_by_side import Job, cores
 from al_lightning.experiments.spec import load_experiment
@@ -124,6 +126,18 @@ def test_an_interrupted_experiment_goes_on(small: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(experiments, "train_run", counted)
     main(["reproduce", small])
     assert seen == [("MLP-AL", 1), ("MLP-BP", 0), ("MLP-BP", 1)]
+
+
+def test_a_configuration_may_lie_anywhere(tmp_path: Path) -> None:
+    shutil.copy(find_config("configs/digits/mlp_al.yaml"), "mine.yaml")
+    wanted = str(tmp_path / "mine.yaml")
+    runs = [{"name": "a", "config": wanted}, {"name": "b", "config": "digits/mlp_al.yaml", "recipes": ["paper"]}]
+    Path("o.yaml").write_text(yaml.safe_dump({"title": "a", "seeds": [0], "runs": runs[:1]}))
+    (run,) = load_experiment("o.yaml").runs
+    assert run.config_of("tuned") == wanted
+    Path("o.yaml").write_text(yaml.safe_dump({"title": "a", "seeds": [0], "runs": runs}))
+    with pytest.raises(ValueError, match="the run b in o.yaml .* there is no configs/paper/digits/mlp_al.yaml"):
+        load_experiment("o.yaml")
 
 
 def test_mistakes_get_a_sentence() -> None:
