@@ -42,6 +42,8 @@ suppress_warnings = ["ref.python"]  # `ImageOptions` and `TextOptions` are of ne
 
 html_theme = "furo"
 html_title = f"al_lightning {release}"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 
 
 def write_generated() -> None:

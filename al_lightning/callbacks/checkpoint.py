@@ -97,7 +97,7 @@ class Checkpoint(ModelCheckpoint):
 
     def __init__(
         self,
-        dirpath: str | None = None,
+        dirpath: str | Path | None = None,
         filename: str | None = None,
         monitor: str | None = "auto",
         mode: Literal["min", "max"] | None = None,

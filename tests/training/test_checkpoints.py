@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(trainer: Make, tmp_path: Path, mo
     assert torch.load(path, weights_only=True)["n"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
     with pytest.raises(OSError, match="No space left"):
-        trainer(max_epochs=1, callbacks=[Checkpoint(dirpath=str(tmp_path))]).fit(al_module(), loader(), loader())
+        trainer(max_epochs=1, callbacks=[Checkpoint(dirpath=tmp_path)]).fit(al_module(), loader(), loader())
     assert torch.load(path, weights_only=True)["n"] == 1
 
 
