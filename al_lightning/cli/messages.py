@@ -12,8 +12,12 @@ from typing import Any, get_args, get_type_hints
 import lightning.pytorch as pl
 
 from al_lightning import data, modules
+from al_lightning.configs import configs_folder
 
 _SECTIONS = ("model", "data", "trainer", "checkpoint", "predictions", "seed_everything", "ckpt_path", "config")
+
+#: Where the classes of an argument are that names one, and one of them.
+_FACTORIES = {"optimizer": ("torch.optim", "Adam"), "lr_scheduler": ("torch.optim.lr_scheduler", "CosineAnnealingLR")}
 
 
 def sentence(error: BaseException) -> str:
@@ -90,13 +94,9 @@ def explain(report: str) -> str:
     if wrong:
         path, option, reason = wrong.groups()
         name = path.rsplit(".", 1)[-1]
-        called = re.search(r"expects a function or a callable class: (.+)", reason + report)
-        if called:
-            given = re.search(r"Given value: ([\w.]+)", report)
-            return (
-                f"Expected `{option}` of {name} to be a function or class that can be imported here, but got "
-                f"{given.group(1) if given else 'something else'}: {called.group(1)}. Correct its path."
-            )
+        factory = _explain_factory(name, option, report)
+        if factory is not None:
+            return factory
         return f"Expected a value that `{option}` of {name} accepts, but got another one. {_shorten(reason, report)}"
     broken = re.search(r"Problem with given class_path '([\w.]+)':\s+(.*?)(?:\n\s+- |\n\s+Given|\Z)", report, re.S)
     if broken:
@@ -115,12 +115,75 @@ def explain(report: str) -> str:
             f"Expected --{section} to be a class, but there is no {given}.{_guess(given, shipped)} "
             f"Shipped are: {', '.join(shipped)}; name a class of your own as `yourmodule.YourClass`."
         )
+    absent = re.search(r"Parser key \"config\":\s+File does not exist: '?(.+?)'?(?:\n|$)", report)
+    if absent:
+        folder = configs_folder()
+        shipped = [f"configs/{path.relative_to(folder).as_posix()}" for path in sorted(folder.rglob("*.yaml"))]
+        wanted = re.sub(r".*(?=configs/)", "", absent.group(1))
+        return f"Expected `--config` to name a file, but there is no {absent.group(1)}.{_guess(wanted, shipped)}"
+    value = re.match(r"\s*Parser key \"(trainer\.[\w.]+)\":\s+(.+)", report, re.S)
+    if value and "Given value" in report:
+        key_name, reason = value.groups()
+        return f"Expected a value that `--{key_name}` accepts, but got another one. {_shorten(reason, report)}"
     key = re.search(r"(?:does not accept option|[Uu]nrecognized arguments:) '?-*([\w.]+)", report)
     if key:
         given = key.group(1)
         trainer = [f"trainer.{name}" for name in inspect.signature(pl.Trainer.__init__).parameters]
         return f"Expected a known key, but got `{given}`.{_guess(given, [*_SECTIONS, *trainer])}"
     return report
+
+
+def _explain_factory(owner: str, option: str, report: str) -> str | None:
+    """Say what is wrong with an argument that names a class, such as ``optimizer``, or with one of that class's own.
+
+    Args:
+        owner: name of the class whose argument it is.
+        option: the argument.
+        report: jsonargparse's error message.
+
+    Returns:
+        The sentence; None if the report is about something else.
+    """
+    base, example = _FACTORIES.get(option, (None, ""))
+    unknown = re.search(rf"Parser key \"{option}\":\s+- Expected a path.*?dot import path string: (\S+)", report, re.S)
+    if unknown and base is not None:
+        known = [name for name, kind in vars(import_module(base)).items() if isinstance(kind, type)]
+        return (
+            f"Expected `{option}` of {owner} to be a class, but there is no {unknown.group(1)}."
+            f"{_guess(unknown.group(1), known)} Those of {base} need no path; name a class of your own as "
+            "`yourmodule.YourClass`."
+        )
+    called = re.search(r"expects a function or a callable class: (.+)", report, re.S)
+    if called is None:
+        return None
+    told = called.group(1)
+    kind = re.search(r"Got value: Namespace\(class_path='([\w.]+)'", told)
+    argument = re.match(r"Option '(\w+)' is not accepted", told)
+    if kind and argument and kind.group(1) in ("torch.optim.Optimizer", "typing.Union"):  # what the type hint says
+        return (
+            f"Expected a class for `{option}` of {owner} before its argument `{argument.group(1)}`, but none is named. "
+            f"Name one first, such as `--model.{option} {example}`."
+        )
+    if kind and argument:
+        name, accepted = (
+            kind.group(1).rsplit(".", 1)[-1],
+            argument_names(kind.group(1))[1:],
+        )  # the caller passes the first
+        return (
+            f"Expected an argument of {name}, but got `{argument.group(1)}`.{_guess(argument.group(1), accepted)} "
+            f"Accepted are: {', '.join(accepted)}."
+        )
+    inner = re.match(r"Parser key \"(\w+)\":", told)
+    if kind and inner:
+        name = kind.group(1).rsplit(".", 1)[-1]
+        return (
+            f"Expected a value that `{inner.group(1)}` of {name} accepts, but got another one. {_shorten(told, told)}"
+        )
+    given = re.search(r"Given value: ([\w.]+)", report)
+    return (
+        f"Expected `{option}` of {owner} to be a function or class that can be imported here, but got "
+        f"{given.group(1) if given else 'something else'}: {told.splitlines()[0]}. Correct its path."
+    )
 
 
 def _shorten(reason: str, report: str) -> str:
@@ -132,7 +195,7 @@ def _shorten(reason: str, report: str) -> str:
     written = accepted.group(1) if accepted else " ".join(reason.split())
     for noise in ("typing.", "<class '", "'>", "collections.abc."):
         written = written.replace(noise, "")
-    value = next((a or b for a, b in came if a or b), "")
+    value = next((a or b for a, b in came if a or b), "").partition(". Got value")[0]
     given = f"; it was given {value.strip()}." if value else "."
     return f"It accepts {written.replace('NoneType', 'null')}{given}"
 

@@ -266,6 +266,40 @@ def test_a_misspelt_class_is_named(capsys: pytest.CaptureFixture[str]) -> None:
             ["--model.target_dim", "ten"],
             "a value that `target_dim` of MLPAL accepts.* It accepts int; it was given ten",
         ),
+        (
+            ["--model.optimizer.lr", "0.1"],
+            "a class for `optimizer` of MLPAL before its argument `lr`, .* first, such as `--model.optimizer Adam`",
+        ),
+        (
+            ["--model.lr_scheduler.T_max", "4"],
+            "a class for `lr_scheduler` of MLPAL before its argument `T_max`, .*`--model.lr_scheduler CosineAnneal",
+        ),
+        (["--model.optimizer", "Adm"], r"`optimizer` of MLPAL to be a class, but .* no Adm. Did you mean `Adam`\?"),
+        (
+            ["--model.lr_scheduler", "CosineLR"],
+            r"`lr_scheduler` of MLPAL to be a class, but there is no CosineLR. Did you mean `CosineAnnealingLR`\?",
+        ),
+        (
+            ["--model.optimizer", "SGD", "--model.optimizer.lrr", "1"],
+            r"an argument of SGD, but got `lrr`. Did you mean `lr`\? Accepted are: lr, momentum,",
+        ),
+        (
+            ["--model.optimizer", "SGD", "--model.optimizer.lr", "x"],
+            r"`lr` of SGD accepts, but got another one. It accepts float, torch.Tensor; it was given x\. \(",
+        ),
+        (
+            ["--model.optimizer", "Adam", "--model.optimizer.betas", "3"],
+            r"`betas` of Adam accepts, but got another one. It accepts tuple; it was given 3\. \(",
+        ),
+        (
+            ["--trainer.precision", "17"],
+            r"`--trainer.precision` accepts, .* It accepts Literal\[64, .*'bf16-mixed'.*, null; it was given 17\. \(",
+        ),
+        (["--trainer.max_epochs", "many"], r"`--trainer.max_epochs` accepts, .* int, null; it was given many\. \("),
+        (
+            ["--config", "configs/digits/mlp_a.yaml"],
+            r"`--config` to name a file, but there is no .*configs/digits/mlp_a.yaml. Did you mean `configs/digits/mlp_al",
+        ),
     ],
 )
 def test_parser_reports_become_sentences(
