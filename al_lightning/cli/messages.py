@@ -197,7 +197,9 @@ def _shorten(reason: str, report: str) -> str:
         written = written.replace(noise, "")
     value = next((a or b for a, b in came if a or b), "").partition(". Got value")[0]
     given = f"; it was given {value.strip()}." if value else "."
-    return f"It accepts {written.replace('NoneType', 'null')}{given}"
+    is_list = written.startswith(("Sequence", "list", "tuple"))
+    listed = f" Write a list, such as '[{value.strip()}]'." if value and is_list and value[0] != "[" else ""
+    return f"It accepts {written.replace('NoneType', 'null')}{given}{listed}"
 
 
 def _guess(given: str, known: Iterable[str]) -> str:

@@ -289,11 +289,15 @@ def test_a_misspelt_class_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             ["--model.optimizer", "Adam", "--model.optimizer.betas", "3"],
-            r"`betas` of Adam accepts, but got another one. It accepts tuple; it was given 3\. \(",
+            r"`betas` of Adam accepts, but got another one. It accepts tuple; it was given 3\. Write a list, such as '\[3\]'",
         ),
         (
             ["--trainer.precision", "17"],
             r"`--trainer.precision` accepts, .* It accepts Literal\[64, .*'bf16-mixed'.*, null; it was given 17\. \(",
+        ),
+        (
+            ["--data", "Table", "--data.source", "a.csv", "--data.value_columns", "price"],
+            r"`value_columns` of Table accepts, .* Sequence\[str\], null; .* given price. Write a list, such as '\[price\]'",
         ),
         (["--trainer.max_epochs", "many"], r"`--trainer.max_epochs` accepts, .* int, null; it was given many\. \("),
         (
