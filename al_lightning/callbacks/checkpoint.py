@@ -124,6 +124,7 @@ class Checkpoint(ModelCheckpoint):
         self._asked = (monitor, mode)
         self._waits_for_epoch_end = False
         self._steps_seen = 0
+        self._judged_at = -1
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Make the Trainer's writer atomic, unless the user chose another one; ask the module what is best."""
@@ -139,6 +140,15 @@ class Checkpoint(ModelCheckpoint):
         """Start the clock; without validation there is nothing to monitor."""
         super().on_train_start(trainer, pl_module)
         self._steps_seen = trainer.global_step
+        self._monitor_nothing_without_validation(trainer)
+
+    def _monitor_nothing_without_validation(self, trainer: pl.Trainer) -> None:
+        """Without a validation batch there is nothing to monitor.
+
+        Lightning counts them when it first validates, which may be epochs ahead; until then there may be some.
+        """
+        if trainer.enable_validation and trainer.val_dataloaders is None:
+            return
         batches = trainer.num_val_batches
         if self.monitor is not None and not sum(batches if isinstance(batches, list) else [batches]):
             self.monitor = None
@@ -172,12 +182,16 @@ class Checkpoint(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if an epoch is due, or a step or time trigger waited for this epoch's metric."""
+        self._monitor_nothing_without_validation(trainer)
         deferred = self._defer_save_until_validation and self._should_save_on_train_epoch_end(trainer)
         if deferred or self._waits_for_epoch_end:
-            self._defer_save_until_validation = self._waits_for_epoch_end = False
+            judged = self.monitor is None or self._judged_at == trainer.global_step
+            self._waits_for_epoch_end = False
+            self._defer_save_until_validation = not judged  # the metric that is there belongs to earlier weights
             if not self._should_skip_saving_checkpoint(trainer):
                 candidates = self._monitor_candidates(trainer)
-                self._save_topk_checkpoint(trainer, candidates)
+                if judged:
+                    self._save_topk_checkpoint(trainer, candidates)
                 self._save_last_checkpoint(trainer, candidates)
             return
         super().on_train_epoch_end(trainer, pl_module)
@@ -185,6 +199,11 @@ class Checkpoint(ModelCheckpoint):
         due = self.save_last and epochs >= 1 and (trainer.current_epoch + 1) % epochs == 0
         if due and not self._should_skip_saving_checkpoint(trainer):  # Lightning keeps the last *best* one
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note which weights were judged; save if Lightning's own would."""
+        self._judged_at = trainer.global_step
+        super().on_validation_end(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the last one if nothing has been saved; Lightning's own does so even in a ``fast_dev_run``."""

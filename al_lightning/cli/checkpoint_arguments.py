@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -59,17 +60,35 @@ def _parted(args: Sequence[str], position: int) -> tuple[str, str]:
     return name, value if equals else next(iter(args[position + 1 : position + 2]), "")
 
 
-def checkpoint_recipes(args: Sequence[str], path: str | None, weights_only: bool = True) -> dict[str, Recipe]:
+def checkpoint_entry(path: str | None, weights_only: bool = True) -> dict[str, Any] | None:
+    """What a checkpoint says about itself.
+
+    Args:
+        path: of the checkpoint.
+        weights_only: whether to read plain types only.
+
+    Returns:
+        The entry; None if there is no checkpoint, or only a Trainer can find it.
+    """
+    if path is None or not _is_file(path):
+        return None
+    entry: dict[str, Any] = read_checkpoint(path, weights_only=weights_only).get("al_lightning", {})
+    return entry
+
+
+def checkpoint_recipes(args: Sequence[str], path: str | None, entry: Mapping[str, Any] | None) -> dict[str, Recipe]:
     """What a checkpoint says about its model and data.
 
     Args:
         args: of the command; they may name what the checkpoint cannot.
-        path: of the checkpoint; nothing is read if None, or if only a Trainer can find it.
-        weights_only: whether to read plain types only.
+        path: of the checkpoint.
+        entry: what the checkpoint says about itself; there are no recipes if None.
+
+    Raises:
+        ValueError: if neither says how model and data are built.
     """
-    if path is None or not _is_file(path):
+    if entry is None:
         return {}
-    entry = read_checkpoint(path, weights_only=weights_only).get("al_lightning", {})
     recipes = {key: entry[key] for key in ("model", "data") if entry.get(key) is not None}
     for key in ("model", "data"):
         if key not in recipes and flag(args, f"--{key}", "--config", "-c") is None:

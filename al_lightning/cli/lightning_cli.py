@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from al_lightning.callbacks import Checkpoint, PredictionWriter
 from al_lightning.checkpoints.recipe import Recipe, Recorded, build
 from al_lightning.cli.checkpoint_arguments import agrees, refuse_contradictions, settable
+from al_lightning.cli.going_on import run_arguments, say_how_to_go_on
 from al_lightning.cli.messages import argument_names, default_of, explain
 from al_lightning.cli.yaml_strings import keep_strings
 from al_lightning.targets.base import Target
@@ -31,7 +32,24 @@ OF_CLASSES = ("num_classes", "class_names")
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the configuration of a ``fit`` beside its logs, under a new name if there is one already."""
+    """Saves the configuration of a ``fit`` beside its logs, under a new name if there is one already.
+
+    What of it decides what is trained stands in the run's checkpoints too.
+    """
+
+    _arguments: dict[str, dict[str, Any]] | None = None
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let the checkpoint say with which arguments its run goes on."""
+        if self._arguments is None:
+            self._arguments = run_arguments(self.parser, self.config)
+        checkpoint["al_lightning"] = dict(self._arguments)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Say how a run that was stopped goes on."""
+        say_how_to_go_on(trainer, exception)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Pick a free name, then save."""

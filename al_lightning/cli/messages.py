@@ -30,6 +30,10 @@ def sentence(error: BaseException) -> str:
     refused = _refused_by_class(str(error))
     if refused is not None:
         return refused
+    beyond = re.match(r"You restored a checkpoint with current_epoch=(\d+), but .*max_epochs=(\d+)", str(error))
+    if beyond:
+        trained, asked = beyond.groups()
+        return f"Expected `--trainer.max_epochs` to be {trained}, as many as are trained already, or more, but got {asked}."
     found, current = str(error), error.__cause__ or error.__context__
     while current is not None:
         inner = str(current)

@@ -19,10 +19,12 @@ from al_lightning.checkpoints.recipe import Recipe
 from al_lightning.cli.checkpoint_arguments import (
     CONFIG_FLAGS,
     asked_checkpoint,
+    checkpoint_entry,
     checkpoint_recipes,
     flag,
     settable,
 )
+from al_lightning.cli.going_on import to_go_on
 from al_lightning.cli.lightning_cli import CLI, LINKS, CheckpointCLI, Parser, SaveConfig
 from al_lightning.configs import find_config
 from al_lightning.modules.base import SupervisedModule
@@ -64,11 +66,14 @@ def run(command: str, args: Sequence[str]) -> CLI:
     path = asked_checkpoint(rest)
     if path is not None:
         rest += ["--ckpt_path", path]  # behind every configuration, whose null would take it back
-    recipes = checkpoint_recipes(rest, path, flag(rest, "--weights_only") not in ("false", "False"))
+    entry = checkpoint_entry(path, flag(rest, "--weights_only") not in ("false", "False"))
+    recipes = checkpoint_recipes(rest, path, entry)
     with tempfile.TemporaryDirectory() as folder:
         if recipes:  # read first, so that the checkpoint fills in what nobody typed
             first = Path(folder) / "checkpoint.json"
-            first.write_text(json.dumps({key: settable(key, recipe, LINKS) for key, recipe in recipes.items()}))
+            filled = {key: settable(key, recipe, LINKS) for key, recipe in recipes.items()}
+            filled |= to_go_on(entry or {}, rest) if command == "fit" else {}
+            first.write_text(json.dumps(filled))
             rest = ["--config", str(first), *rest]
         return _parse_and_run([command, *rest], recipes, path or "")
 

@@ -98,9 +98,10 @@ class RunModule(recipe.Recorded, pl.LightningModule):
         return batch if isinstance(batch, Arriving) else super()._on_before_batch_transfer(batch, dataloader_idx)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the run's seed, and how to rebuild the module and its data, in plain types."""
+        """Add the run's seed, and how to rebuild the module and its data, to what a command said, in plain types."""
         run = {"run_seed": self.run_seed, "processes": training_share(self.trainer).replicas}
-        checkpoint["al_lightning"] = {**contents.describe(self, recorded_data(self.trainer)), **run}
+        said = checkpoint.get("al_lightning", {})
+        checkpoint["al_lightning"] = {**said, **contents.describe(self, recorded_data(self.trainer)), **run}
         contents.make_plain(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

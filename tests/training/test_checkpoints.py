@@ -65,6 +65,31 @@ def test_the_best_checkpoint_belongs_to_its_metric(trainer: Make, tmp_path: Path
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 12
 
 
+def test_an_epoch_that_nobody_validates_is_never_the_best(trainer: Make, tmp_path: Path) -> None:
+    """The trigger falls on the last batch of every epoch, and every second one is validated."""
+    both = Checkpoint(dirpath=tmp_path, filename="{step}", every_n_train_steps=4, save_top_k=-1)
+    fitted = trainer(max_epochs=5, check_val_every_n_epoch=2, callbacks=[both])
+    fitted.fit(al_module(), loader(n=32), loader(n=16, seed=3))
+    assert {p.name for p in tmp_path.glob("step*")} == {"step=8.ckpt", "step=16.ckpt"}
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 20
+
+
+def test_the_best_by_validation_where_the_first_epochs_have_none(trainer: Make, tmp_path: Path) -> None:
+    """Lightning has not counted validation batches when such a run starts."""
+    kept = Checkpoint(dirpath=tmp_path)
+    trainer(max_epochs=4, check_val_every_n_epoch=2, callbacks=[kept]).fit(
+        al_module(optimizer=sgd(0.0)), loader(n=16), loader(n=16)
+    )
+    assert kept.monitor == "val_acc"
+    assert torch.load(tmp_path / "best.ckpt", weights_only=True)["global_step"] == 4
+    unjudged = Checkpoint(dirpath=tmp_path / "unjudged", every_n_train_steps=1)
+    trainer(max_epochs=4, check_val_every_n_epoch=2, callbacks=[unjudged], limit_val_batches=0).fit(
+        al_module(), loader(n=16), loader(n=16)
+    )
+    assert unjudged.monitor is None
+    assert torch.load(unjudged.best_model_path, weights_only=True)["global_step"] == 8
+
+
 def test_last_is_the_last_one_even_if_it_is_no_better(trainer: Make, tmp_path: Path) -> None:
     kept = Checkpoint(dirpath=str(tmp_path))
     trainer(max_epochs=3, callbacks=[kept]).fit(al_module(optimizer=sgd(0.0)), loader(n=16), loader(n=16))
