@@ -33,7 +33,8 @@ def sentence(error: BaseException) -> str:
     beyond = re.match(r"You restored a checkpoint with current_epoch=(\d+), but .*max_epochs=(\d+)", str(error))
     if beyond:
         trained, asked = beyond.groups()
-        return f"Expected `--trainer.max_epochs` to be {trained}, as many as are trained already, or more, but got {asked}."
+        wanted = f"`--trainer.max_epochs` to be {trained}, as many as are trained already, or more"
+        return f"Expected {wanted}, but got {asked}."
     found, current = str(error), error.__cause__ or error.__context__
     while current is not None:
         inner = str(current)
