@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from al_lightning._version import __version__
+from al_lightning.checkpoints.other_versions import fit_installed
 from al_lightning.checkpoints.plain import plain_part
 from al_lightning.checkpoints.recipe import Recorded, build
 
@@ -123,6 +124,8 @@ def read_checkpoint(
         ) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"Expected {path} to be a Trainer's checkpoint, but it has no `state_dict`.")
+    entry = checkpoint.get("al_lightning", {})
+    entry |= {key: fit_installed(entry[key]) for key in ("model", "data") if entry.get(key) is not None}
     return checkpoint
 
 

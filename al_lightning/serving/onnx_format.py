@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.torch_version import TorchVersion
 
 from al_lightning.serving.record import quietly, record, record_part
 from al_lightning.serving.recurrence import onnx_translations
@@ -34,11 +35,16 @@ class OnnxFormat:
         self.opset = opset
 
     def require(self) -> None:
-        """Say which packages are missing.
+        """Say which packages are missing, or too old.
 
         Raises:
             ImportError: naming them, and what installs them.
         """
+        if TorchVersion(torch.__version__) < "2.7":
+            raise ImportError(
+                f"Expected torch 2.7 or newer for the format 'onnx', but got {torch.__version__}: its exporter works "
+                "with no onnxscript of today. Run `pip install 'al-lightning[onnx]'`, or choose the format 'torch'."
+            )
         missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
         if missing:
             raise ImportError(

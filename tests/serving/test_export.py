@@ -205,6 +205,12 @@ def test_packages_that_are_missing(package: str, monkeypatch: pytest.MonkeyPatch
     export_path(build("MLPAL"), "network.pt2")
 
 
+def test_a_torch_that_cannot_write_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cpu")
+    with pytest.raises(ImportError, match=r"torch 2.7 or newer for the format 'onnx', but got 2.6.0\+cpu"):
+        export_path(build("MLPAL"), "network.onnx")
+
+
 def test_examples_are_what_networks_read() -> None:
     generator = torch.Generator().manual_seed(0)
     for check in (ImageCheck(3, 4), VectorCheck(5), TokenCheck(9)):

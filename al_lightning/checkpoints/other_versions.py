@@ -1,0 +1,58 @@
+"""Recipes that were written beside other versions of torch: arguments come and go there."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+from typing import Any
+
+#: Values that ask for nothing: an argument that has one of them is not missed.
+_ASK_NOTHING: tuple[object, ...] = (None, False, "deprecated")
+
+
+def fit_installed(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe whose optimizers and other parts have only arguments that their classes accept here.
+
+    A parser keeps every default, such as ``verbose`` of torch 2.6's schedulers, which later versions refuse.
+
+    Args:
+        recipe: of a model or of data, as a checkpoint holds it.
+
+    Returns:
+        The recipe; its own arguments are left alone.
+
+    Warns:
+        UserWarning: if an argument is left out that asks for something.
+    """
+    return {**recipe, "init_args": {name: _fitting(value) for name, value in recipe.get("init_args", {}).items()}}
+
+
+def _fitting(value: Any) -> Any:
+    if isinstance(value, list):
+        # Vocabularies are long, and of a class of their own.
+        return [_fitting(item) for item in value] if any(isinstance(item, dict) for item in value) else value
+    if not isinstance(value, dict) or not isinstance(value.get("init_args"), dict) or "class_path" not in value:
+        return value
+    accepted = _accepted(str(value["class_path"]))
+    kept = {}
+    for name, argument in value["init_args"].items():
+        if accepted is None or name in accepted:
+            kept[name] = _fitting(argument)
+        elif argument not in _ASK_NOTHING:
+            warnings.warn(
+                f"The checkpoint says {name}={argument!r} of {value['class_path']}, which the version that is "
+                "installed here does not accept. It is left out.",
+                stacklevel=2,
+            )
+    return {**value, "init_args": kept}
+
+
+def _accepted(class_path: str) -> frozenset[str] | None:
+    """Names of a class's arguments; None if it takes any, or is not imported: reading a file imports nothing."""
+    module, _, name = class_path.rpartition(".")
+    kind = vars(sys.modules[module]).get(name) if module in sys.modules else None
+    if not isinstance(kind, type):
+        return None
+    parameters = inspect.signature(kind).parameters.values()
+    return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else frozenset(p.name for p in parameters)
