@@ -39,7 +39,7 @@ def _fitting(value: Any) -> Any:
     for name, argument in value["init_args"].items():
         if accepted is None or name in accepted:
             kept[name] = _fitting(argument)
-        elif argument not in _ASK_NOTHING:
+        elif argument not in _ASK_NOTHING:  # 0 equals False and asks for as little
             warnings.warn(
                 f"The checkpoint says {name}={argument!r} of {value['class_path']}, which the version that is "
                 "installed here does not accept. It is left out.",

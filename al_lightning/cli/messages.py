@@ -170,10 +170,8 @@ def _explain_factory(owner: str, option: str, report: str) -> str | None:
             f"Name one first, such as `--model.{option} {example}`."
         )
     if kind and argument:
-        name, accepted = (
-            kind.group(1).rsplit(".", 1)[-1],
-            argument_names(kind.group(1))[1:],
-        )  # the caller passes the first
+        name = kind.group(1).rsplit(".", 1)[-1]
+        accepted = argument_names(kind.group(1))[1:]  # the first is passed by the module that calls it
         return (
             f"Expected an argument of {name}, but got `{argument.group(1)}`.{_guess(argument.group(1), accepted)} "
             f"Accepted are: {', '.join(accepted)}."
@@ -181,9 +179,8 @@ def _explain_factory(owner: str, option: str, report: str) -> str | None:
     inner = re.match(r"Parser key \"(\w+)\":", told)
     if kind and inner:
         name = kind.group(1).rsplit(".", 1)[-1]
-        return (
-            f"Expected a value that `{inner.group(1)}` of {name} accepts, but got another one. {_shorten(told, told)}"
-        )
+        accepts = _shorten(told, told)
+        return f"Expected a value that `{inner.group(1)}` of {name} accepts, but got another one. {accepts}"
     given = re.search(r"Given value: ([\w.]+)", report)
     return (
         f"Expected `{option}` of {owner} to be a function or class that can be imported here, but got "
