@@ -124,8 +124,8 @@ def read_checkpoint(
         ) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise ValueError(f"Expected {path} to be a Trainer's checkpoint, but it has no `state_dict`.")
-    entry = checkpoint.get("al_lightning", {})
-    entry |= {key: fit_installed(entry[key]) for key in ("model", "data") if entry.get(key) is not None}
+    if "al_lightning" in checkpoint:
+        checkpoint["al_lightning"] = fit_installed(checkpoint["al_lightning"])
     return checkpoint
 
 

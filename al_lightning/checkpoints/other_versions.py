@@ -11,21 +11,31 @@ from typing import Any
 _ASK_NOTHING: tuple[object, ...] = (None, False, "deprecated")
 
 
-def fit_installed(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe whose optimizers and other parts have only arguments that their classes accept here.
+def fit_installed(entry: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says, with optimizers, callbacks and other parts of arguments that their classes accept here.
 
     A parser keeps every default, such as ``verbose`` of torch 2.6's schedulers, which later versions refuse.
 
     Args:
-        recipe: of a model or of data, as a checkpoint holds it.
+        entry: what a checkpoint says about itself: recipes of model and data, and arguments of a Trainer.
 
     Returns:
-        The recipe; its own arguments are left alone.
+        The same; the arguments of model, data and Trainer themselves are left alone.
 
     Warns:
         UserWarning: if an argument is left out that asks for something.
     """
-    return {**recipe, "init_args": {name: _fitting(value) for name, value in recipe.get("init_args", {}).items()}}
+    fitting = dict(entry)
+    for key in ("model", "data"):
+        if entry.get(key) is not None:
+            fitting[key] = {**entry[key], "init_args": _each(entry[key].get("init_args", {}))}
+    if "trainer" in entry:
+        fitting["trainer"] = _each(entry["trainer"])
+    return fitting
+
+
+def _each(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: _fitting(value) for name, value in arguments.items()}
 
 
 def _fitting(value: Any) -> Any:

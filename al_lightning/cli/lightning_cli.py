@@ -19,7 +19,8 @@ from al_lightning.callbacks import Checkpoint, PredictionWriter
 from al_lightning.checkpoints.recipe import Recipe, Recorded, build
 from al_lightning.cli.checkpoint_arguments import agrees, refuse_contradictions, settable
 from al_lightning.cli.going_on import run_arguments, say_how_to_go_on
-from al_lightning.cli.messages import argument_names, default_of, explain
+from al_lightning.cli.messages import explain
+from al_lightning.cli.signatures import argument_names, default_of
 from al_lightning.cli.yaml_strings import keep_strings
 from al_lightning.targets.base import Target
 

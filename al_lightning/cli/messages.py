@@ -7,17 +7,26 @@ import inspect
 import re
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import lightning.pytorch as pl
 
 from al_lightning import data, modules
+from al_lightning.callbacks import Checkpoint, PredictionWriter
+from al_lightning.cli.signatures import argument_names, required_names
 from al_lightning.configs import configs_folder
 
 _SECTIONS = ("model", "data", "trainer", "checkpoint", "predictions", "seed_everything", "ckpt_path", "config")
 
-#: Where the classes of an argument are that names one, and one of them.
-_FACTORIES = {"optimizer": ("torch.optim", "Adam"), "lr_scheduler": ("torch.optim.lr_scheduler", "CosineAnnealingLR")}
+#: Where the classes are of an argument that names one, and one of them.
+_FACTORIES = {
+    "optimizer": ("torch.optim", "Adam"),
+    "lr_scheduler": ("torch.optim.lr_scheduler", "CosineAnnealingLR"),
+    "callbacks": ("lightning.pytorch.callbacks", "EarlyStopping"),
+    "logger": ("lightning.pytorch.loggers", "CSVLogger"),
+}
+#: Sections of a command whose arguments are those of one class.
+_CLASSES: dict[str, type] = {"trainer": pl.Trainer, "checkpoint": Checkpoint, "predictions": PredictionWriter}
 
 
 def sentence(error: BaseException) -> str:
@@ -126,15 +135,17 @@ def explain(report: str) -> str:
         shipped = [f"configs/{path.relative_to(folder).as_posix()}" for path in sorted(folder.rglob("*.yaml"))]
         wanted = re.sub(r".*(?=configs/)", "", absent.group(1))
         return f"Expected `--config` to name a file, but there is no {absent.group(1)}.{_guess(wanted, shipped)}"
-    value = re.match(r"\s*Parser key \"(trainer\.[\w.]+)\":\s+(.+)", report, re.S)
-    if value and "Given value" in report:
-        key_name, reason = value.groups()
-        return f"Expected a value that `--{key_name}` accepts, but got another one. {_shorten(reason, report)}"
+    value = re.match(rf"\s*Parser key \"((?:{'|'.join(_CLASSES)}|seed_everything)[\w.]*)\":\s+(.+)", report, re.S)
+    if value and re.search("(Given|Got) value", report):
+        argument, reason = value.groups()
+        unknown_class = _explain_unknown_class(f"`--{argument}`", argument.rpartition(".")[2], report)
+        accepts = _shorten(reason, report)
+        return unknown_class or f"Expected a value that `--{argument}` accepts, but got another one. {accepts}"
     key = re.search(r"(?:does not accept option|[Uu]nrecognized arguments:) '?-*([\w.]+)", report)
     if key:
         given = key.group(1)
-        trainer = [f"trainer.{name}" for name in inspect.signature(pl.Trainer.__init__).parameters]
-        return f"Expected a known key, but got `{given}`.{_guess(given, [*_SECTIONS, *trainer])}"
+        known = [f"{section}.{n}" for section, kind in _CLASSES.items() for n in inspect.signature(kind).parameters]
+        return f"Expected a known key, but got `{given}`.{_guess(given, [*_SECTIONS, *known])}"
     return report
 
 
@@ -149,15 +160,10 @@ def _explain_factory(owner: str, option: str, report: str) -> str | None:
     Returns:
         The sentence; None if the report is about something else.
     """
-    base, example = _FACTORIES.get(option, (None, ""))
-    unknown = re.search(rf"Parser key \"{option}\":\s+- Expected a path.*?dot import path string: (\S+)", report, re.S)
-    if unknown and base is not None:
-        known = [name for name, kind in vars(import_module(base)).items() if isinstance(kind, type)]
-        return (
-            f"Expected `{option}` of {owner} to be a class, but there is no {unknown.group(1)}."
-            f"{_guess(unknown.group(1), known)} Those of {base} need no path; name a class of your own as "
-            "`yourmodule.YourClass`."
-        )
+    unknown = re.search(rf"Parser key \"{option}\":\s+- Expected a path.*", report, re.S)
+    said = _explain_unknown_class(f"`{option}` of {owner}", option, unknown.group()) if unknown else None
+    if said is not None:
+        return said
     called = re.search(r"expects a function or a callable class: (.+)", report, re.S)
     if called is None:
         return None
@@ -167,7 +173,7 @@ def _explain_factory(owner: str, option: str, report: str) -> str | None:
     if kind and argument and kind.group(1) in ("torch.optim.Optimizer", "typing.Union"):  # what the type hint says
         return (
             f"Expected a class for `{option}` of {owner} before its argument `{argument.group(1)}`, but none is named. "
-            f"Name one first, such as `--model.{option} {example}`."
+            f"Name one first, such as `--model.{option} {_FACTORIES[option][1]}`."
         )
     if kind and argument:
         name = kind.group(1).rsplit(".", 1)[-1]
@@ -188,6 +194,25 @@ def _explain_factory(owner: str, option: str, report: str) -> str | None:
     )
 
 
+def _explain_unknown_class(argument: str, option: str, report: str) -> str | None:
+    """Say that an argument names a class that is not there; None if the report is about something else.
+
+    Args:
+        argument: as the sentence calls it.
+        option: its last name, which says where such classes are.
+        report: jsonargparse's error message, from the argument on.
+    """
+    unknown = re.search(r"dot import path string: (\w+)", report)
+    if unknown is None or option not in _FACTORIES:
+        return None
+    base = _FACTORIES[option][0]
+    known = [name for name, kind in vars(import_module(base)).items() if isinstance(kind, type)]
+    return (
+        f"Expected {argument} to be a class, but there is no {unknown.group(1)}.{_guess(unknown.group(1), known)} "
+        f"Those of {base} need no path; name a class of your own as `yourmodule.YourClass`."
+    )
+
+
 def _shorten(reason: str, report: str) -> str:
     """The types that an argument accepts, and what came, out of a report that may list them twice."""
     accepted = re.search(r"Subtypes: \[(.*?)\]\n", reason, re.S) or re.search(
@@ -199,7 +224,7 @@ def _shorten(reason: str, report: str) -> str:
         written = written.replace(noise, "")
     value = next((a or b for a, b in came if a or b), "").partition(". Got value")[0]
     given = f"; it was given {value.strip()}." if value else "."
-    is_list = written.startswith(("Sequence", "list", "tuple"))
+    is_list = re.match(r"(Sequence|list|tuple)(\[(str|int|float)|$|,)", written) is not None
     listed = f" Write a list, such as '[{value.strip()}]'." if value and is_list and value[0] != "[" else ""
     return f"It accepts {written.replace('NoneType', 'null')}{given}{listed}"
 
@@ -216,31 +241,3 @@ def _classes(section: str) -> list[str]:
     return [
         n for n in package.__all__ if not n.endswith(("Options", "DataModule")) and n not in ("ALModule", "BPModule")
     ]
-
-
-def required_names(class_path: str) -> list[str]:
-    """Names of a constructor's arguments without a default, but for the first, which whoever calls it passes."""
-    module, kind = class_path.rsplit(".", 1)
-    parameters = list(inspect.signature(getattr(import_module(module), kind).__init__).parameters.values())
-    return [p.name for p in parameters[2:] if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-
-
-def default_of(class_path: str, name: str) -> Any:
-    """The default of a constructor's argument; None if it has none of its own."""
-    module, kind = class_path.rsplit(".", 1)
-    parameter = inspect.signature(getattr(import_module(module), kind).__init__).parameters.get(name)
-    return None if parameter is None or parameter.default is parameter.empty else parameter.default
-
-
-def argument_names(class_path: str) -> list[str]:
-    """Names of a constructor's arguments, those of ``Unpack[TypedDict]`` included."""
-    module, name = class_path.rsplit(".", 1)
-    constructor = getattr(import_module(module), name).__init__
-    names: list[str] = []
-    for parameter in list(inspect.signature(constructor).parameters.values())[1:]:
-        if parameter.kind is parameter.VAR_KEYWORD:
-            hint = get_type_hints(constructor, include_extras=True).get(parameter.name)
-            names += [key for option in get_args(hint) for key in vars(option).get("__annotations__", {})]
-        else:
-            names.append(parameter.name)
-    return names

@@ -21,7 +21,20 @@ def written() -> tuple[str, dict[str, Any]]:
     """A checkpoint of a command, and what it holds."""
     parts = ["--model.optimizer=SGD", "--model.optimizer.lr=0.1", "--model.lr_scheduler=StepLR",
              "--model.lr_scheduler.step_size=2"]  # fmt: skip
-    run = ["fit", "--model=MLPAL", "--model.hidden_dims=[8]", *parts, "--data=Digits", "--data.train_samples=200"]
+    stopping = [
+        "--trainer.callbacks+=EarlyStopping",
+        "--trainer.callbacks.monitor=val_acc",
+        "--trainer.callbacks.mode=max",
+    ]
+    run = [
+        "fit",
+        *stopping,
+        "--model=MLPAL",
+        "--model.hidden_dims=[8]",
+        *parts,
+        "--data=Digits",
+        "--data.train_samples=200",
+    ]
     path = main([*run, "--trainer.max_epochs=1", *QUIET]).trainer.checkpoint_callback.last_model_path
     return path, torch.load(path, weights_only=True)
 
@@ -36,6 +49,8 @@ def test_arguments_that_are_gone_and_ask_for_nothing(written: tuple[str, dict[st
     path, checkpoint = written
     optimizer, scheduler = parts_of(checkpoint)
     scheduler["verbose"], optimizer["some_later_flag"] = "deprecated", False
+    (stopping,) = checkpoint["al_lightning"]["trainer"]["callbacks"]
+    stopping["init_args"]["a_later_flag"] = None
     torch.save(checkpoint, path)
     tested = main(["test", "--ckpt_path", path, *QUIET])
     assert tested.model.optimizer([torch.zeros(1, requires_grad=True)]).defaults["lr"] == 0.1
