@@ -173,7 +173,7 @@ def _explain_factory(owner: str, option: str, report: str) -> str | None:
     if kind and argument and kind.group(1) in ("torch.optim.Optimizer", "typing.Union"):  # what the type hint says
         return (
             f"Expected a class for `{option}` of {owner} before its argument `{argument.group(1)}`, but none is named. "
-            f"Name one first, such as `--model.{option} {_FACTORIES[option][1]}`."
+            f"Name one first, such as `--model.{option} {_FACTORIES.get(option, _FACTORIES['optimizer'])[1]}`."
         )
     if kind and argument:
         name = kind.group(1).rsplit(".", 1)[-1]
